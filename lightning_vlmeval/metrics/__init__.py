@@ -1,0 +1,1 @@
+"""torchmetrics `Metric` subclasses over the scorers of `functional`."""

@@ -1,0 +1,1 @@
+"""Text in, values out: boxes and structured answers from what a model wrote."""
