@@ -1,17 +1,16 @@
 """What a score was made with, as one line of text: scores whose signatures differ do not compare."""
 
-from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 # Printed as they are in a value; anything else, the separators above all, is percent-encoded.
 _PLAIN = " !#$&'()*+,-./;<=>?@[]^_`{}~:"
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(str):
     """The recipe of a score: its name, every option that changes the number, the library's version.
 
-    Printed in sacrebleu's manner: ``name|option:value|...|version:x``, the options in a fixed order.
+    A string in sacrebleu's manner, ``name|option:value|...|version:x``, the options in a fixed
+    order; being a string, it goes into JSON and logs as it is.
 
     Args:
         name: The metric's name.
@@ -21,18 +20,26 @@ class Signature:
         >>> a = Signature("grounding", (("iou", "0.5"), ("version", "0.1.0")))
         >>> print(a)
         grounding|iou:0.5|version:0.1.0
-        >>> Signature.parse(str(a)) == a
+        >>> Signature.parse("grounding|iou:0.5|version:0.1.0") == a
         True
         >>> a.differences(Signature("grounding", (("iou", "0.75"), ("version", "0.1.0"))))
         ['iou: 0.5 and 0.75']
     """
 
+    __slots__ = ("name", "options")
     name: str
     options: tuple[tuple[str, str], ...]
 
-    def __str__(self) -> str:
-        pairs = (f"{key}:{quote(value, safe=_PLAIN)}" for key, value in self.options)
-        return "|".join([self.name, *pairs])
+    def __new__(cls, name: str, options: tuple[tuple[str, str], ...] = ()) -> "Signature":
+        """Join the name and the options."""
+        fields = (f"{key}:{quote(value, safe=_PLAIN)}" for key, value in options)
+        self = super().__new__(cls, "|".join([name, *fields]))
+        self.name = name
+        self.options = options
+        return self
+
+    def __reduce__(self) -> tuple[type, tuple[str, tuple[tuple[str, str], ...]]]:
+        return type(self), (self.name, self.options)
 
     @classmethod
     def parse(cls, text: str) -> "Signature":

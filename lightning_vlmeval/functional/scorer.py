@@ -27,6 +27,9 @@ class Scorer(ABC):
     unbounded: ClassVar[frozenset[str]] = frozenset()
     """The keys whose values are not confined to [0, 1]."""
 
+    counts: ClassVar[frozenset[str]] = frozenset()
+    """The keys that count something, so that they grow with the number of samples."""
+
     @property
     @abstractmethod
     def columns(self) -> tuple[str, ...]:

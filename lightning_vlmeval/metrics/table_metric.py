@@ -1,0 +1,353 @@
+"""The base of every metric: a torchmetrics `Metric` whose state is a table of rows and ids."""
+
+import itertools
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities.distributed import gather_all_tensors
+
+from lightning_vlmeval.errors import InputError, InputTypeError
+from lightning_vlmeval.functional.scorer import Scorer, check_lengths
+from lightning_vlmeval.metrics.gathering import gather_bytes, pack, unpack
+from lightning_vlmeval.signature import Signature
+from lightning_vlmeval.table import Floats, Table
+
+_instances = itertools.count()
+
+
+def _keep_own(states: Tensor) -> Tensor:
+    """Reduction of the instance number when states merge: the metric that is merged into keeps its own."""
+    return states[-1]
+
+
+class TableMetric(Metric):
+    """A metric whose state is a table, one row of float64 statistics per sample, under its id.
+
+    The value is a function of the exact column sums of the rows of all ranks, each id once: the
+    same bits on any number of ranks, in any order. Rows stay on the CPU wherever the metric is
+    moved (some accelerators have no float64); at a sync one buffer goes round.
+
+    Args:
+        scorer: What a row holds and how sums become scores.
+        **kwargs: torchmetrics' own arguments, such as `sync_on_compute`.
+
+    Raises:
+        InputError: In `update`, where a sample cannot be scored or an id came before on this rank;
+            the message names the sample, and nothing of the batch is kept.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    view: ClassVar[str | None] = None
+    """The one key that `compute` returns, for metrics of one value; None for all of them."""
+
+    rows: list[Tensor]
+    keys: list[Tensor]
+    _known: set[str]
+    _known_of: tuple[list[Tensor], int]  # the state that `_known` was read from
+
+    def __init__(self, scorer: Scorer, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scorer = scorer
+        self.add_state("rows", default=[], dist_reduce_fx="cat")  # pieces of shape (n, K), float64
+        self.add_state("keys", default=[], dist_reduce_fx="cat")  # packed ids, groups and payloads
+        # MetricCollection merges metrics whose states are equal after the first batch into one
+        # group that only the first of them updates. Two of ours never have equal states.
+        self.add_state("instance", torch.tensor(next(_instances)), dist_reduce_fx=_keep_own)
+        self._forget_ids()
+
+    # ---------------------------------------------------------------------------- accumulation
+
+    def update(
+        self,
+        preds: Sequence[Any],
+        target: Sequence[Any],
+        ids: Sequence[Any] | Tensor | None = None,
+        *,
+        groups: Sequence[Any] | None = None,
+        prompts: Sequence[str] | None = None,
+        truncated: Sequence[bool] | None = None,
+    ) -> None:
+        """Add a batch of samples.
+
+        Args:
+            preds: The model's answers, one a sample.
+            target: What they should have been, one a sample.
+            ids: What names each sample, the same in every epoch and on every rank; without ids
+                every sample counts as another one.
+            groups: What correlated samples share, such as their image.
+            prompts: The text given to the model.
+            truncated: Whether an answer was cut at the token limit.
+        """
+        check_lengths(preds, target)
+        names = self._names(ids, len(preds))
+        try:
+            rows = self.scorer.rows(preds, target, prompts=prompts, truncated=truncated)
+            payloads = self.scorer.payloads(preds, target)
+        except InputError as error:
+            raise error.named(None if ids is None else names) from error.__cause__
+        self._append(
+            Table(
+                self.scorer.columns,
+                tuple(names),
+                rows,
+                _strings(groups, len(names), "groups") if groups is not None else (),
+                tuple(payloads or ()),
+            )
+        )
+
+    def _names(self, ids: Sequence[Any] | Tensor | None, count: int) -> list[str]:
+        """The ids as strings, checked; made up where there are none."""
+        if ids is None:
+            batch = uuid.uuid4().hex
+            return [f"unnamed-{batch}-{position:06d}" for position in range(count)]
+        names = _strings(ids, count, "ids")
+        known = self._known_ids()
+        if len(set(names)) < count or not known.isdisjoint(names):
+            again = next(x for i, x in enumerate(names) if x in known or x in names[:i])
+            raise InputError(
+                f"Expected each id once on a rank, but got {again!r} again: ids must be unique "
+                f"within the validation set"
+            )
+        return list(names)
+
+    def _append(self, table: Table) -> None:
+        known = self._known_ids()
+        self.rows.append(torch.from_numpy(np.ascontiguousarray(table.rows, dtype=np.float64)))
+        self.keys.append(_pack_keys(table))
+        known.update(table.ids)
+        self._known_of = (self.rows, len(self.rows))
+
+    def _known_ids(self) -> set[str]:
+        """The ids seen so far, read back from the state where something else replaced it."""
+        rows, pieces = self._known_of
+        if rows is not self.rows or pieces != len(self.rows):
+            self._known = set(self._local_table().ids)
+            self._known_of = (self.rows, len(self.rows))
+        return self._known
+
+    def _forget_ids(self) -> None:
+        self._known = set()
+        self._known_of = (self.rows, 0)
+
+    def reset(self) -> None:
+        """Forget all samples."""
+        super().reset()
+        self._forget_ids()
+
+    def _forward_reduce_state_update(self, *args: Any, **kwargs: Any) -> Any:
+        """`forward`: add the batch, and return the value of the batch alone."""
+        pieces = len(self.rows)
+        self.update(*args, **kwargs)
+        return self._values(self._local_table(pieces))
+
+    def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
+        """Add the samples of another metric, or of its state; of an id in both, the own row is kept.
+
+        Args:
+            incoming_state: A metric of the same class, or a dict of its states.
+        """
+        if isinstance(incoming_state, TableMetric):
+            lines = self.signature().differences(incoming_state.signature())
+            if lines:
+                raise InputError(
+                    f"Expected a metric with the same options to merge with, but they differ: {lines}"
+                )
+        own = self._local_table()
+        super().merge_state(incoming_state)
+        merged = self._local_table()  # torchmetrics puts the incoming pieces first
+        incoming = merged.take(range(len(merged) - len(own)))
+        self._replace(_first_of_each([own, incoming]))
+        self._update_count += 1
+        self._computed = None
+
+    # ------------------------------------------------------------------------------ the table
+
+    def table(self) -> Table:
+        """The rows that the score is made of.
+
+        Between `sync` and `unsync` the rows of all ranks, each id once, sorted by id; otherwise
+        this process's own, in the order in which they came.
+        """
+        return self._local_table()
+
+    def signature(self) -> Signature:
+        """The recipe of the score: values compare only where signatures are equal."""
+        return self.scorer.signature()
+
+    def sample_scores(self) -> dict[str, Tensor]:
+        """Each sample's own scores, float64 of shape (n,), in the order of `table().ids`."""
+        scores = self.scorer.sample_scores(self.table())
+        return {key: torch.from_numpy(np.asarray(value)) for key, value in scores.items()}
+
+    def compute(self) -> Any:
+        """The scores over all samples of all ranks: 0-d float64 tensors, NaN where undefined."""
+        return self._values(self.table())
+
+    def _values(self, table: Table) -> Any:
+        scores = {
+            key: torch.tensor(value, dtype=torch.float64)
+            for key, value in self.scorer.score(table).items()
+        }
+        return scores if self.view is None else scores[self.view]
+
+    def _local_table(self, first_piece: int = 0) -> Table:
+        columns = self.scorer.columns
+        pieces = self.rows[first_piece:]
+        rows = torch.cat(pieces).numpy() if pieces else np.zeros((0, len(columns)))
+        ids, groups, payloads = _unpack_keys(self.keys[first_piece:])
+        return Table(columns, ids, rows, groups, payloads)
+
+    def _replace(self, table: Table) -> None:
+        self.rows = [torch.from_numpy(np.ascontiguousarray(table.rows))]
+        self.keys = [_pack_keys(table)]
+
+    # ------------------------------------------------------------------------- torchmetrics' own
+
+    def _sync_dist(
+        self, dist_sync_fn: Callable[..., Any] = gather_all_tensors, process_group: Any = None
+    ) -> None:
+        """Replace the state by the rows of all ranks: one gather, also where a rank has no rows."""
+        gather: Callable[..., list[bytes]] = gather_bytes
+        if dist_sync_fn is not gather_all_tensors:
+            gather = _through_tensors(dist_sync_fn)
+        (table,) = gather_tables([self], gather, process_group or self.process_group)
+        self._replace(table)
+
+    def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = "") -> Any:
+        """Move what is to be moved, which neither the table nor a value of it is."""
+        values = self._computed
+        super()._apply(fn, exclude_state=("rows", "keys", "instance"))
+        self._computed = values
+        return self
+
+    def _move_list_states_to_cpu(self) -> None:
+        """Nothing to do: the table is on the CPU."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.instance = torch.tensor(next(_instances))  # a copy is another instance
+        self._defaults["instance"] = self.instance.clone()
+
+    def to_bytes(self) -> bytes:
+        """The table and the signature it was made with, as one buffer for a gather."""
+        table = self._local_table()
+        keys = _pack_keys(table).numpy().tobytes()
+        return pack([self.signature().encode(), table.rows.tobytes(), keys])
+
+
+def gather_tables(
+    metrics: Sequence[TableMetric],
+    gather: Callable[..., list[bytes]] = gather_bytes,
+    group: Any = None,
+) -> list[Table]:
+    """The tables of some metrics over all ranks, each id once, sorted by id: one gather for all.
+
+    A collective. Of an id that several ranks hold (samplers pad), the lowest rank's row is kept.
+
+    Args:
+        metrics: The same metrics in the same order on every rank.
+        gather: How bytes go round.
+        group: The process group; None for all ranks.
+
+    Raises:
+        InputError: The ranks' metrics differ; raised on every rank.
+    """
+    buffers = gather(pack([metric.to_bytes() for metric in metrics]), group)
+    by_rank = [list(unpack(buffer)) for buffer in buffers]
+    return [
+        _first_of_each(
+            [_read(metric, parts[i], rank) for rank, parts in enumerate(by_rank)]
+        ).canonical()
+        for i, metric in enumerate(metrics)
+    ]
+
+
+def _read(metric: TableMetric, buffer: bytes, rank: int) -> Table:
+    """One rank's table."""
+    signature, rows, keys = unpack(buffer)
+    if signature.decode() != metric.signature():
+        raise InputError(
+            f"Expected every rank to hold the same metrics in the same order, but got "
+            f"{metric.signature()} here and {signature.decode()} on rank {rank}"
+        )
+    columns = metric.scorer.columns
+    ids, groups, payloads = _unpack_keys([torch.frombuffer(bytearray(keys), dtype=torch.uint8)])
+    return Table(columns, ids, _floats(rows, len(columns)), groups, payloads)
+
+
+def _floats(data: bytes, columns: int) -> Floats:
+    return np.frombuffer(data, np.float64).reshape(-1, columns)
+
+
+def _first_of_each(tables: Sequence[Table]) -> Table:
+    """Tables under one another, without rows whose id came before."""
+    whole = Table(
+        tables[0].columns,
+        tuple(itertools.chain.from_iterable(table.ids for table in tables)),
+        np.concatenate([table.rows for table in tables]),
+        tuple(itertools.chain.from_iterable(table.groups for table in tables)),
+        tuple(itertools.chain.from_iterable(table.payloads for table in tables)),
+    )
+    first: dict[str, int] = {}
+    for position, name in enumerate(whole.ids):
+        first.setdefault(name, position)
+    return whole if len(first) == len(whole) else whole.take(list(first.values()))
+
+
+def _through_tensors(dist_sync_fn: Callable[..., Any]) -> Callable[..., list[bytes]]:
+    """A gather of bytes out of a user's `dist_sync_fn`, which gathers tensors."""
+
+    def gather(data: bytes, group: Any = None) -> list[bytes]:
+        tensor = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        return [part.cpu().numpy().tobytes() for part in dist_sync_fn(tensor, group=group)]
+
+    return gather
+
+
+def _strings(values: Sequence[Any] | Tensor, count: int, name: str) -> tuple[str, ...]:
+    """Ids or groups as strings: the caller may hold a tensor of numbers, an array or a list."""
+    plain = values.tolist() if hasattr(values, "tolist") else values
+    if isinstance(plain, (str, bytes)) or not isinstance(plain, (list, tuple)):
+        raise InputTypeError(
+            f"Expected `{name}` to be a list with one element for each sample, "
+            f"but got {type(values).__name__}"
+        )
+    if len(plain) != count:
+        raise InputError(
+            f"Expected one of `{name}` for each of {count} samples, but got {len(plain)}"
+        )
+    for position, value in enumerate(plain):
+        if value is None or value == "":
+            raise InputError(f"Expected `{name}` without gaps, but got {value!r}", position)
+    return tuple(str(value.item() if hasattr(value, "item") else value) for value in plain)
+
+
+def _pack_keys(table: Table) -> Tensor:
+    """Ids, groups and payloads of a piece as one self-delimiting piece of bytes."""
+    ids = [name.encode("utf-8", "surrogatepass") for name in table.ids]
+    groups = [name.encode("utf-8", "surrogatepass") for name in table.groups]
+    buffer = pack([pack(ids), pack(groups), pack(table.payloads)])
+    return torch.frombuffer(bytearray(buffer), dtype=torch.uint8)
+
+
+def _unpack_keys(
+    pieces: Sequence[Tensor],
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[bytes, ...]]:
+    """Ids, groups and payloads of all pieces."""
+    ids: list[str] = []
+    groups: list[str] = []
+    payloads: list[bytes] = []
+    for piece in pieces:
+        one, two, three = unpack(piece.numpy().tobytes())
+        ids += [name.decode("utf-8", "surrogatepass") for name in unpack(one)]
+        groups += [name.decode("utf-8", "surrogatepass") for name in unpack(two)]
+        payloads += unpack(three)
+    return tuple(ids), tuple(groups), tuple(payloads)
