@@ -80,6 +80,14 @@ class Scorer(ABC):
         """The recipe of the score; values compare only where signatures are equal."""
         return Signature(self.name, self.options())
 
+    def prepare(self) -> None:
+        """Load what scoring needs, so that what is missing is told before a run begins.
+
+        Raises:
+            MissingExtraError: Something is not installed; the message says how to get it.
+        """
+        return None
+
     def payloads(self, preds: Sequence[Any], target: Sequence[Any]) -> Sequence[bytes] | None:
         """Bytes to keep beside each row, for scores that no column sum can give; None for none.
 

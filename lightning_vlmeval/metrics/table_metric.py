@@ -2,7 +2,7 @@
 
 import itertools
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -202,7 +202,8 @@ class TableMetric(Metric):
         columns = self.scorer.columns
         pieces = self.rows[first_piece:]
         rows = torch.cat(pieces).numpy() if pieces else np.zeros((0, len(columns)))
-        ids, groups, payloads = _unpack_keys(self.keys[first_piece:])
+        keys = (piece.numpy().tobytes() for piece in self.keys[first_piece:])
+        ids, groups, payloads = _unpack_keys(keys)
         return Table(columns, ids, rows, groups, payloads)
 
     def _replace(self, table: Table) -> None:
@@ -218,7 +219,9 @@ class TableMetric(Metric):
         gather: Callable[..., list[bytes]] = gather_bytes
         if dist_sync_fn is not gather_all_tensors:
             gather = _through_tensors(dist_sync_fn)
-        (table,) = gather_tables([self], gather, process_group or self.process_group)
+        _, (table,) = gather_tables(
+            [self], gather=gather, group=process_group or self.process_group
+        )
         self._replace(table)
 
     def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = "") -> Any:
@@ -238,36 +241,39 @@ class TableMetric(Metric):
 
     def to_bytes(self) -> bytes:
         """The table and the signature it was made with, as one buffer for a gather."""
-        table = self._local_table()
-        keys = _pack_keys(table).numpy().tobytes()
-        return pack([self.signature().encode(), table.rows.tobytes(), keys])
+        rows = b"".join(piece.numpy().tobytes() for piece in self.rows)
+        keys = pack([piece.numpy().tobytes() for piece in self.keys])
+        return pack([self.signature().encode(), rows, keys])
 
 
 def gather_tables(
     metrics: Sequence[TableMetric],
+    header: bytes = b"",
+    *,
     gather: Callable[..., list[bytes]] = gather_bytes,
     group: Any = None,
-) -> list[Table]:
-    """The tables of some metrics over all ranks, each id once, sorted by id: one gather for all.
+) -> tuple[list[bytes], list[Table]]:
+    """The header of every rank, and the tables of some metrics over all ranks: one gather for all.
 
-    A collective. Of an id that several ranks hold (samplers pad), the lowest rank's row is kept.
+    A collective. Each table holds each id once, sorted by id; of an id that several ranks hold
+    (samplers pad), the lowest rank's row is kept.
 
     Args:
         metrics: The same metrics in the same order on every rank.
+        header: Whatever else the ranks have to tell each other.
         gather: How bytes go round.
         group: The process group; None for all ranks.
 
     Raises:
         InputError: The ranks' metrics differ; raised on every rank.
     """
-    buffers = gather(pack([metric.to_bytes() for metric in metrics]), group)
+    buffers = gather(pack([header, *(metric.to_bytes() for metric in metrics)]), group)
     by_rank = [list(unpack(buffer)) for buffer in buffers]
-    return [
-        _first_of_each(
-            [_read(metric, parts[i], rank) for rank, parts in enumerate(by_rank)]
-        ).canonical()
-        for i, metric in enumerate(metrics)
-    ]
+    tables = []
+    for i, metric in enumerate(metrics, start=1):
+        parts = [_read(metric, buffers[i], rank) for rank, buffers in enumerate(by_rank)]
+        tables.append(_first_of_each(parts).canonical())
+    return [buffers[0] for buffers in by_rank], tables
 
 
 def _read(metric: TableMetric, buffer: bytes, rank: int) -> Table:
@@ -279,7 +285,7 @@ def _read(metric: TableMetric, buffer: bytes, rank: int) -> Table:
             f"{metric.signature()} here and {signature.decode()} on rank {rank}"
         )
     columns = metric.scorer.columns
-    ids, groups, payloads = _unpack_keys([torch.frombuffer(bytearray(keys), dtype=torch.uint8)])
+    ids, groups, payloads = _unpack_keys(unpack(keys))
     return Table(columns, ids, _floats(rows, len(columns)), groups, payloads)
 
 
@@ -331,7 +337,7 @@ def _strings(values: Sequence[Any] | Tensor, count: int, name: str) -> tuple[str
 
 
 def _pack_keys(table: Table) -> Tensor:
-    """Ids, groups and payloads of a piece as one self-delimiting piece of bytes."""
+    """Ids, groups and payloads of a piece of the table, as bytes."""
     ids = [name.encode("utf-8", "surrogatepass") for name in table.ids]
     groups = [name.encode("utf-8", "surrogatepass") for name in table.groups]
     buffer = pack([pack(ids), pack(groups), pack(table.payloads)])
@@ -339,14 +345,14 @@ def _pack_keys(table: Table) -> Tensor:
 
 
 def _unpack_keys(
-    pieces: Sequence[Tensor],
+    pieces: Iterable[bytes],
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[bytes, ...]]:
     """Ids, groups and payloads of all pieces."""
     ids: list[str] = []
     groups: list[str] = []
     payloads: list[bytes] = []
     for piece in pieces:
-        one, two, three = unpack(piece.numpy().tobytes())
+        one, two, three = unpack(piece)
         ids += [name.decode("utf-8", "surrogatepass") for name in unpack(one)]
         groups += [name.decode("utf-8", "surrogatepass") for name in unpack(two)]
         payloads += unpack(three)

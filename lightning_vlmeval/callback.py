@@ -1,0 +1,446 @@
+"""The Lightning callback: its hooks translate what the Trainer does for the layers below."""
+
+import importlib
+import math
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torchmetrics import Metric
+
+from lightning_vlmeval.analysis.overfitting import (
+    ADVICE,
+    MIN_EVALUATIONS,
+    OverfittingDetector,
+    Verdict,
+)
+from lightning_vlmeval.keys import OVERFITTING_FLAG, OVERFITTING_SEVERITY, TRAIN_LOSS, log_key
+from lightning_vlmeval.reporting.console import evaluation_lines
+from lightning_vlmeval.session.history import Evaluations, History
+from lightning_vlmeval.session.loaders import LoaderSessions
+from lightning_vlmeval.session.tasks import make_metrics
+from lightning_vlmeval.session.trainer import (
+    check_every_rank,
+    emit,
+    evaluation_loaders,
+    log_directly,
+    log_layout,
+    log_step,
+    log_values,
+    planned_evaluations,
+    quiet,
+)
+from lightning_vlmeval.session.training_loss import TrainingLoss
+
+
+def _bases() -> tuple[type, ...]:
+    """The `Callback` class of each Lightning package installed: a Trainer accepts only its own."""
+    found = []
+    for package in ("lightning.pytorch", "pytorch_lightning"):
+        try:
+            found.append(importlib.import_module(package).Callback)
+        except ImportError:
+            continue
+    if not found:
+        raise ImportError("Expected Lightning to be installed: pip install pytorch-lightning")
+    return tuple(dict.fromkeys(found))
+
+
+_CallbackBase: Any = type("_CallbackBase", _bases(), {})
+
+
+class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
+    """Evaluates a vision-language model at every validation, and says when it overfits.
+
+    The validation step returns a dict with the model's answers and what they should have been:
+
+        return {"loss": loss, "preds": answers, "target": references, "id": ids}
+
+    At the end of the validation each metric's values over all samples of all ranks, each sample
+    once, are logged as ``val/{group}/{metric}``, so that `ModelCheckpoint` and `EarlyStopping` can
+    monitor them, with any logger or none. A module that has a method
+    ``vlmeval_step(batch, batch_idx, dataloader_idx)`` returning such a dict need not change its
+    validation step.
+
+    Args:
+        task: What the answers are, or several: ``phrase_grounding`` (boxes), ``vqa`` (short
+            answers), ``freeform`` (texts). It picks the metrics. With several, a list `task` among
+            the returned values says which each sample is of; without it the target decides.
+        metrics: Metrics instead of the task's: names, objects, or objects by name.
+        iou_threshold: From which intersection over union on a box counts as found.
+        box_coordinates: How boxes are given: ``xyxy``, ``xywh`` or ``cxcywh``.
+        encoder: The encoder of BERTScore: a local folder or the name of a model; None for the
+            small one of the extra `encoder`, where it is installed.
+        output_keys: What the validation step calls what it returns, where it is not `preds`,
+            `target`, `id`, `prompt`, `group`, `truncated`, `task`, `losses` and `loss`.
+        monitor: The validation loss that the module logs, for the overfitting rule where the
+            validation step returns none.
+        evaluate_untrained: Evaluate the whole set before the first step, as evaluation 0. None:
+            where the Trainer has sanity checks on, which it replaces.
+        patience: Evaluations in a row that the validation loss must lie above its best level.
+        min_rise: The smallest rise that counts, as a share of the loss.
+        noise_factor: How many times its own noise the rise must exceed.
+        stop_on_overfitting: Stop training when overfitting is found.
+        log_losses: Log `train/loss` and, where the validation step returns losses, `val/loss`.
+        tensorboard_layout: Write a custom-scalars page; a run has room for one.
+        print_results: Print the main values after each evaluation.
+        name: Tells apart several of these callbacks in one Trainer: put before the keys.
+
+    Attributes:
+        evaluations: The last evaluation's results by dataloader, with the tables behind the values.
+
+    Raises:
+        ConfigurationError: An option that cannot work, here or before the first training step;
+            outputs without what is needed, at the first validation batch.
+    """
+
+    def __init__(
+        self,
+        task: str | list[str] = "phrase_grounding",
+        metrics: list[str | Metric] | dict[str, Metric] | None = None,
+        iou_threshold: float = 0.5,
+        box_coordinates: Literal["xyxy", "xywh", "cxcywh"] = "xyxy",
+        encoder: str | None = None,
+        output_keys: dict[str, str] | None = None,
+        monitor: str = "val_loss",
+        evaluate_untrained: bool | None = None,
+        patience: int = 3,
+        min_rise: float = 0.02,
+        noise_factor: float = 1.75,
+        stop_on_overfitting: bool = False,
+        log_losses: bool = True,
+        tensorboard_layout: bool = True,
+        print_results: bool = True,
+        name: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.tasks = [task] if isinstance(task, str) else list(task)
+        self.metrics, self._notes = make_metrics(
+            self.tasks,
+            metrics,
+            iou_threshold=iou_threshold,
+            box_coordinates=box_coordinates,
+            encoder=encoder,
+        )
+        self.monitor = monitor
+        self.evaluate_untrained = evaluate_untrained
+        self.stop_on_overfitting = stop_on_overfitting
+        self.log_losses = log_losses
+        self.tensorboard_layout = tensorboard_layout
+        self.print_results = print_results
+        self.name = name
+        self.evaluations: Evaluations = {}
+        self._history = History(
+            OverfittingDetector(patience=patience, min_rise=min_rise, noise_factor=noise_factor)
+        )
+        self._sessions = LoaderSessions(self.metrics, self.tasks, dict(output_keys or {}))
+        self._training_loss = TrainingLoss()
+        self._stage = "fit"
+        self._seen_loss: object = None
+        self._started = 0.0
+        self._laid_out = False
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The run's evaluations, one dict of plain values each, the untrained model's first."""
+        return self._history.entries
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the losses say so far; None before the first evaluation after training."""
+        return self._history.verdict
+
+    # ------------------------------------------------------------------------------- set-up
+
+    @property
+    def state_key(self) -> str:
+        """What names this callback's state in a checkpoint."""
+        return f"{type(self).__name__}{{'name': {self.name!r}}}"
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Check what can be checked before the data, and ask for evaluation 0."""
+        self._stage = str(getattr(stage, "value", stage))
+        # Our values are the same on every rank already; Lightning cannot know and would warn.
+        warnings.filterwarnings(
+            "ignore", message=rf".*`self\.log\('{self._key('')}.*sync_dist=True"
+        )
+        for note in self._notes:
+            emit(trainer, note)
+        self._notes = []
+        wanted = self.evaluate_untrained
+        if wanted is None:
+            wanted = trainer.num_sanity_val_steps != 0
+        if self._stage == "fit" and wanted and not self.history:
+            trainer.num_sanity_val_steps = math.inf  # Lightning's own check, over the whole set
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Warn where there is nothing to evaluate."""
+        if not trainer.enable_validation and trainer.is_global_zero:
+            warnings.warn(
+                "VLMEvalCallback will never run: the module has no `validation_step`, or the "
+                "Trainer no validation dataloader, or `limit_val_batches` is 0",
+                stacklevel=2,
+            )
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Check that every rank evaluates, and that the run evaluates often enough."""
+        if trainer.global_rank != 0:
+            self._training_loss.restore(None)  # a checkpoint holds rank zero's part for all ranks
+        if not trainer.enable_validation:
+            return
+        check_every_rank(trainer)
+        planned = planned_evaluations(trainer)
+        if planned < MIN_EVALUATIONS and not trainer.fast_dev_run:
+            emit(
+                trainer,
+                f"VLMEvalCallback: this run plans {int(planned)} evaluations; overfitting can be "
+                f"told from {MIN_EVALUATIONS} on. Evaluate more often, for example with "
+                f"Trainer(val_check_interval=0.25)",
+            )
+
+    # ----------------------------------------------------------------------------- training
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Add the batch's loss to the mean since the last evaluation."""
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        if not isinstance(loss, torch.Tensor):
+            return
+        # Under automatic optimisation Lightning has divided it by the number of batches.
+        scale = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
+        self._training_loss.add(loss, scale)
+        step = log_step(trainer)
+        if self.log_losses and trainer.loggers and (step + 1) % trainer.log_every_n_steps == 0:
+            log_directly(trainer, {self._key(TRAIN_LOSS): float(loss.detach()) * scale}, step)
+
+    # --------------------------------------------------------------------------- evaluation
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        """Begin an evaluation."""
+        self._start(trainer, "val")
+
+    def on_validation_batch_end(
+        self,
+        trainer: Any,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Add a batch's samples."""
+        self._add(pl_module, outputs, batch, batch_idx, dataloader_idx)
+
+    def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Compute and log the values."""
+        if not trainer.sanity_checking:
+            self._finish(trainer, pl_module, "val")
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Judge by the loss that the module logged, where it returned none; print."""
+        if trainer.sanity_checking:
+            return
+        late = self._read_loss(trainer)
+        if self._stage == "fit":
+            if late and self._judge(trainer):
+                log_directly(trainer, self._verdict_values(), log_step(trainer))
+            self._history.keep()
+            self._lay_out(trainer)
+        elif not self.history and trainer.global_step == 0:
+            self._history.keep()  # `trainer.validate` before the fit: the untrained model
+        self._print(trainer)
+
+    def on_sanity_check_end(self, trainer: Any, pl_module: Any) -> None:
+        """Keep a sanity check of the whole set as evaluation 0, the untrained model's."""
+        if trainer.num_sanity_val_steps == math.inf and not self.history:
+            check_every_rank(trainer)
+            self._compute(trainer, "val")
+            self._read_loss(trainer)
+            log_directly(trainer, self._values("val"), 0)
+            self._history.keep()
+            self._print(trainer)
+        self._sessions.reset()
+
+    def on_test_start(self, trainer: Any, pl_module: Any) -> None:
+        """Begin a test."""
+        self._start(trainer, "test")
+
+    def on_test_batch_end(
+        self,
+        trainer: Any,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Add a batch's samples."""
+        self._add(pl_module, outputs, batch, batch_idx, dataloader_idx)
+
+    def on_test_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Compute and log the test's values."""
+        self._finish(trainer, pl_module, "test")
+
+    def on_test_end(self, trainer: Any, pl_module: Any) -> None:
+        """Print the test's values."""
+        self._print(trainer)
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Leave no half evaluation behind."""
+        self._sessions.reset()
+
+    def _start(self, trainer: Any, stage: str) -> None:
+        self._started = time.perf_counter()
+        loaders, batches, mixed = evaluation_loaders(trainer, stage)
+        with quiet():
+            self._sessions.start(loaders, batches, rank=trainer.global_rank, mixed=mixed)
+
+    def _add(
+        self, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int
+    ) -> None:
+        with quiet():
+            if hasattr(pl_module, "vlmeval_step"):
+                loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+                outputs = {"loss": loss, **pl_module.vlmeval_step(batch, batch_idx, dataloader_idx)}
+            self._sessions.update(outputs, batch, batch_idx, dataloader_idx)
+
+    def _compute(self, trainer: Any, stage: str) -> None:
+        """The values over all ranks, and the training loss since the last time. A collective."""
+        train_loss, nonfinite = math.nan, 0
+        with quiet():
+            self.evaluations = self._sessions.compute()
+            self._sessions.reset()
+            if self._stage == "fit" and not trainer.sanity_checking:
+                train_loss, nonfinite = self._training_loss.take(trainer.strategy)
+        self._history.begin(
+            self.evaluations,
+            {
+                self._key(log_key(stage, key, loader)): value
+                for loader, evaluation in self.evaluations.items()
+                for key, value in evaluation.scores.items()
+            },
+            step=int(trainer.global_step),
+            epoch=int(trainer.current_epoch),
+            train_loss=train_loss,
+            nonfinite_train_batches=nonfinite,
+        )
+
+    def _finish(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Compute, judge where the validation step returned losses, log."""
+        self._compute(trainer, stage)
+        values = self._values(stage)
+        if self._stage == "fit" and self._history.current["val_loss"] is not None:
+            self._judge(trainer)
+            values |= self._verdict_values()
+        log_values(pl_module, values)
+
+    # ------------------------------------------------------------------------------ results
+
+    def _key(self, key: str) -> str:
+        return key if self.name is None else f"{self.name}/{key}"
+
+    def _values(self, stage: str) -> dict[str, float]:
+        """What the current evaluation has to log."""
+        entry = self._history.current
+        values = dict(entry["values"])
+        if self.log_losses and entry["val_loss"] is not None:
+            values[self._key(log_key(stage, "loss"))] = entry["val_loss"]
+        return values
+
+    def _read_loss(self, trainer: Any) -> bool:
+        """Take the monitored loss where the validation step returned none; whether there was one."""
+        loss = trainer.callback_metrics.get(self.monitor)
+        fresh = loss is not None and loss is not self._seen_loss  # or it is an earlier validation's
+        self._seen_loss = loss
+        if self._history.current["val_loss"] is not None or not fresh:
+            return False
+        self._history.current["val_loss"] = float(loss)
+        return True
+
+    def _judge(self, trainer: Any) -> bool:
+        """Ask the overfitting rule, say so where the verdict changed; whether there is one."""
+        (evaluation, *_) = self.evaluations.values()
+        changed = self._history.judge(evaluation.sample_losses)
+        verdict = self.verdict
+        if verdict is None:
+            return False
+        overfitting = verdict.state == "overfitting"
+        if changed and overfitting and trainer.is_global_zero:
+            warnings.warn(f"Overfitting: {verdict.reason} Remedy: {ADVICE}.", stacklevel=2)
+        elif changed:
+            emit(trainer, f"VLMEvalCallback: {verdict.state}: {verdict.reason}")
+        if overfitting and self.stop_on_overfitting:
+            trainer.should_stop = True  # the verdict is the same on every rank
+        return True
+
+    def _verdict_values(self) -> dict[str, float]:
+        if self.verdict is None:
+            return {}
+        return {
+            self._key(OVERFITTING_FLAG): float(self.verdict.state == "overfitting"),
+            self._key(OVERFITTING_SEVERITY): self.verdict.severity,
+        }
+
+    def _print(self, trainer: Any) -> None:
+        """The main values, what was counted and what it cost, on rank zero."""
+        if not trainer.is_global_zero:
+            return
+        for evaluation in self.evaluations.values():
+            for metric, why in evaluation.failures.items():
+                warnings.warn(f"The metric {metric!r} failed: {why}", stacklevel=2)
+            missing = evaluation.accounting.missing
+            if missing:
+                warnings.warn(f"{missing} samples of the validation set did not come", stacklevel=2)
+        if self.print_results:
+            total = time.perf_counter() - self._started
+            metrics = sum(evaluation.seconds for evaluation in self.evaluations.values())
+            emit(trainer, self.summary([f"{total:.1f} s, of which metrics {metrics:.2f} s"]))
+
+    def _lay_out(self, trainer: Any) -> None:
+        """Write the custom-scalars page, once the tags are known."""
+        if self.tensorboard_layout and not self._laid_out:
+            self._laid_out = True
+            tags = [*self._values("val"), self._key(TRAIN_LOSS)]
+            logged = [self.monitor] if self.monitor in trainer.callback_metrics else []
+            log_layout(trainer, tags + logged, self.monitor)
+
+    def summary(self, costs: Sequence[str] = ()) -> str:
+        """The last evaluation in a few lines.
+
+        Args:
+            costs: What to add below.
+        """
+        if not self._history.current:
+            return "no evaluation yet"
+        errors = [
+            f"{name}: {why}"
+            for evaluation in self.evaluations.values()
+            for name, why in evaluation.accounting.errors.items()
+        ]
+        lines = evaluation_lines(self._history.current, self._history.previous, [*costs, *errors])
+        return "\n".join(lines)
+
+    # -------------------------------------------------------------------------- checkpoints
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs."""
+        return {
+            "history": self._history.state_dict(),
+            "training_loss": self._training_loss.state(),
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A Trainer hangs methods of its module on its callbacks: those do not travel."""
+        return {key: value for key, value in vars(self).items() if key not in ("log", "log_dict")}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint.
+
+        `trainer.validate(ckpt_path=...)` loads states too, and must not turn the history back.
+        """
+        if self._stage == "fit":
+            self._history.load_state_dict(state_dict["history"])
+            self._training_loss.restore(state_dict["training_loss"])

@@ -1,0 +1,1 @@
+"""Values in, what people read out. No torch."""

@@ -1,0 +1,90 @@
+"""What a person reads in the terminal after each evaluation."""
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# The values worth reading at every evaluation; all of them are in the logs. A group that is not
+# named here shows its first values.
+HEADLINES = {
+    "grounding": ("f1", "precision", "recall", "iou", "mean_iou"),
+    "text": ("bertscore_f1", "bleu", "meteor", "rougeL_fmeasure", "rougeL_recall"),
+    "answers": ("exact_match", "token_f1", "vqa_accuracy"),
+    "structured": ("format_compliance", "schema_adherence", "field_f1"),
+    "health": ("healthy", "empty", "truncated", "repetition"),
+}
+_OTHERS = 4
+_WIDTH = 100
+
+
+def metric_lines(
+    scores: Mapping[str, float], previous: Mapping[str, float] | None = None
+) -> list[str]:
+    """The main values, a line or two for each group, with the change since the evaluation before.
+
+    Args:
+        scores: Values by key, such as ``grounding/f1``.
+        previous: The values of the evaluation before.
+
+    Example:
+        >>> metric_lines({"grounding/f1": 0.5, "grounding/iou": 0.75}, {"grounding/f1": 0.4})
+        ['  grounding  f1 0.500 (+0.100)   iou 0.750']
+    """
+    groups: dict[str, list[str]] = {}
+    for key in scores:
+        group, _, name = key.rpartition("/")
+        groups.setdefault(group, []).append(name)
+    width = max(map(len, groups), default=0)
+    lines: list[str] = []
+    for group, names in groups.items():
+        shown = HEADLINES.get(group.rpartition("/")[2], tuple(names)[:_OTHERS])
+        keys = {name: f"{group}/{name}" for name in shown if name in names}
+        cells = [_cell(name, scores[key], (previous or {}).get(key)) for name, key in keys.items()]
+        # Cells hold no-break spaces while lines are broken, so that none is broken inside.
+        text = "   ".join(cells).replace(" ", "\N{NO-BREAK SPACE}")
+        text = text.replace("\N{NO-BREAK SPACE}" * 3, "   ")
+        wrapped = textwrap.wrap(
+            text,
+            _WIDTH,
+            initial_indent=f"  {group:<{width}}  ",
+            subsequent_indent=" " * (width + 4),
+        )
+        lines += [line.replace("\N{NO-BREAK SPACE}", " ") for line in wrapped]
+    return lines
+
+
+def evaluation_lines(
+    entry: Mapping[str, Any], previous: Mapping[str, Any] | None, costs: Sequence[str] = ()
+) -> list[str]:
+    """An evaluation in a few lines: losses, main values, what was counted.
+
+    Args:
+        entry: The evaluation, as the callback's history keeps it.
+        previous: The evaluation before.
+        costs: What to add below.
+    """
+    losses = {"training loss": entry["train_loss"], "validation loss": entry["val_loss"]}
+    known = [
+        f"{name} {value:.4g}"
+        for name, value in losses.items()
+        if value is not None and not math.isnan(value)
+    ]
+    counted = [
+        f"  {name + ': ' if name else ''}{text}" for name, text in entry["accounting"].items()
+    ]
+    return [
+        ", ".join([f"evaluation {entry['index']}, step {entry['step']}", *known]),
+        *metric_lines(entry["values"], None if previous is None else previous["values"]),
+        *counted,
+        *(f"  {cost}" for cost in costs),
+    ]
+
+
+def _cell(name: str, value: float, before: float | None) -> str:
+    """One value, and its change."""
+    if math.isnan(value):
+        return f"{name} undefined"
+    if before is None or math.isnan(before):
+        return f"{name} {value:.3f}"
+    return f"{name} {value:.3f} ({value - before:+.3f})"

@@ -1,0 +1,40 @@
+"""TensorBoard's custom-scalars page: losses in one chart, precision, recall and F1 in another."""
+
+import re
+from collections.abc import Sequence
+
+Layout = dict[str, dict[str, list[str | list[str]]]]
+
+# Each chart with the endings of the tags that it shows.
+_CHARTS = {
+    "training and validation loss": (r"train/loss", r"val/loss", r"val_loss"),
+    "precision, recall, F1": (r"grounding/precision", r"grounding/recall", r"grounding/f1"),
+    "meaning and wording": (r"text/bertscore_f1", r"text/meteor", r"text/bleu"),
+    "structured output": (r"structured/format_compliance", r"structured/field_f1"),
+}
+
+
+def custom_scalars(tags: Sequence[str], monitor: str = "val_loss") -> Layout:
+    """The layout for `add_custom_scalars`, of charts whose tags exist.
+
+    Args:
+        tags: The tags that are logged, as the logger spells them.
+        monitor: The validation loss that the module logs itself.
+
+    Example:
+        >>> custom_scalars(["val_loss", "val/grounding/f1", "train/loss"])["vlmeval"].keys()
+        dict_keys(['training and validation loss', 'precision, recall, F1'])
+    """
+    charts: dict[str, list[str | list[str]]] = {}
+    for title, endings in _CHARTS.items():
+        wanted = (*endings, monitor) if "loss" in title else endings
+        chosen = [tag for tag in tags if any(_ends(tag, ending) for ending in wanted)]
+        if chosen:
+            # A tag is a regular expression that TensorBoard matches at the start only.
+            charts[title] = ["Multiline", [f"^{re.escape(tag)}$" for tag in chosen]]
+    return {"vlmeval": charts} if charts else {}
+
+
+def _ends(tag: str, ending: str) -> bool:
+    """Whether a tag is this one, perhaps below a stage, a dataloader's name or a logger's prefix."""
+    return tag == ending or tag.endswith((f"/{ending}", f"-{ending}"))

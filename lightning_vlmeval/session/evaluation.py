@@ -1,0 +1,292 @@
+"""Metrics over one validation set: samples in, batch by batch, and one result out."""
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torchmetrics import Metric
+
+from lightning_vlmeval.errors import InputError
+from lightning_vlmeval.functional.losses import LossScorer
+from lightning_vlmeval.functional.scorer import Scorer
+from lightning_vlmeval.keys import metric_key
+from lightning_vlmeval.metrics.gathering import pack, unpack
+from lightning_vlmeval.metrics.table_metric import TableMetric, gather_tables
+from lightning_vlmeval.session.outputs import Batch
+from lightning_vlmeval.table import Table
+
+_LOSS = "loss"  # the table of the samples' own losses, beside the metrics' tables
+
+
+@dataclass(frozen=True)
+class Accounting:
+    """Which samples an evaluation counted; every sample of the validation set counts once.
+
+    Args:
+        expected: How many samples the set has; None where nobody can know.
+        seen: How many different samples came.
+        duplicates: How many more came of those, and were dropped (samplers pad).
+        unscored: How many of those seen some metric could not score.
+        errors: What was wrong with them: at most a few, by sample.
+    """
+
+    expected: int | None
+    seen: int
+    duplicates: int
+    unscored: int = 0
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> int | None:
+        """How many samples of the set did not come."""
+        return None if self.expected is None else max(0, self.expected - self.seen)
+
+    def __str__(self) -> str:
+        expected = "unknown" if self.expected is None else self.expected
+        missing = "" if self.missing is None else f", {self.missing} missing"
+        return (
+            f"{self.seen} of {expected} samples, {self.duplicates} duplicates dropped{missing}"
+            + (f", {self.unscored} unscored" if self.unscored else "")
+        )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one pass over a validation set gave: the same on every rank.
+
+    Args:
+        scores: Each metric's values by key (`grounding/f1`), those that are undefined as NaN.
+        tables: Each metric's rows over all ranks, each sample once, sorted by id.
+        scorers: What made the rows, and makes scores of them.
+        accounting: Which samples were counted.
+        failures: Metrics that could not be computed, with the reason.
+        loss: The mean validation loss, where losses were given.
+        sample_losses: Each sample's own loss, where those were given.
+        seconds: Time spent on metrics on this rank.
+    """
+
+    scores: Mapping[str, float]
+    tables: Mapping[str, Table]
+    scorers: Mapping[str, Scorer]
+    accounting: Accounting
+    failures: Mapping[str, str]
+    loss: float | None
+    sample_losses: Mapping[str, float]
+    seconds: float
+
+
+@dataclass
+class _Tally:
+    """What a rank tells the others beside its rows."""
+
+    expected: int | None = None
+    replicated: bool = True
+    padding: int = 0
+    loss: float = 0.0
+    weight: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+class EvaluationSession:
+    """Accumulates samples for a set of metrics, and computes them all with one gather.
+
+    Args:
+        metrics: By name. Metrics of this package, or others of torchmetrics with
+            `update(preds, target)`, which compute and gather on their own.
+        tasks: Which tasks each metric is for, where samples of several tasks come together.
+    """
+
+    def __init__(
+        self, metrics: Mapping[str, Metric], tasks: Mapping[str, frozenset[str]] | None = None
+    ) -> None:
+        self.metrics = dict(metrics)
+        self.tasks = dict(tasks or {})
+        self._losses = TableMetric(LossScorer())
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all samples."""
+        for metric in [*self.metrics.values(), self._losses]:
+            metric.reset()
+        self._ids: list[str] = []
+        self._tally = _Tally()
+        self._seconds = 0.0
+
+    def expect(self, count: int | None, *, replicated: bool) -> None:
+        """Say how many samples are to come on this rank.
+
+        Args:
+            count: None where nobody can know.
+            replicated: Whether every rank draws the same samples, rather than its share.
+        """
+        self._tally.expected, self._tally.replicated = count, replicated
+
+    def update(self, batch: Batch, names: Sequence[str | None], *, strict: bool = False) -> None:
+        """Add a batch.
+
+        Args:
+            batch: The samples.
+            names: The id of each; None for one that the sampler repeats, which is dropped.
+            strict: Raise on a sample that cannot be scored, rather than count it.
+
+        Raises:
+            InputError: A sample cannot be scored, in strict mode.
+        """
+        start = time.perf_counter()
+        kept = [position for position, name in enumerate(names) if name is not None]
+        self._tally.padding += len(names) - len(kept)
+        batch, ids = batch.take(kept), [str(names[position]) for position in kept]
+        self._ids += ids
+        self._add_losses(batch, ids)
+        for name, metric in self.metrics.items():
+            if name not in self._tally.failures:
+                self._add(name, metric, batch, ids, strict)
+        self._seconds += time.perf_counter() - start
+
+    def _add_losses(self, batch: Batch, ids: Sequence[str]) -> None:
+        if batch.losses is not None:
+            new = [i for i, name in enumerate(ids) if name not in self._losses._known_ids()]
+            self._losses.update(
+                [batch.losses[i] for i in new], [None] * len(new), [ids[i] for i in new]
+            )
+        elif batch.loss is not None and ids:
+            self._tally.loss += batch.loss * len(ids)
+            self._tally.weight += len(ids)
+
+    def _add(
+        self, name: str, metric: Metric, batch: Batch, ids: Sequence[str], strict: bool
+    ) -> None:
+        """Give a metric the samples of its tasks; one by one where together they do not go."""
+        mine = list(range(len(ids)))
+        if batch.task is not None and name in self.tasks:
+            mine = [i for i in mine if batch.task[i] in self.tasks[name]]
+        if not mine:
+            return
+        try:
+            _update(metric, batch.take(mine), [ids[i] for i in mine])
+        except InputError:
+            if strict:
+                raise
+            for i in mine:
+                self._add_one(metric, batch.take([i]), ids[i])
+        except Exception as error:
+            if strict:
+                raise
+            self._tally.failures[name] = f"{type(error).__name__}: {error}"
+
+    def _add_one(self, metric: Metric, batch: Batch, name: str) -> None:
+        try:
+            _update(metric, batch, [name])
+        except InputError as error:
+            self._tally.errors[name] = str(error)
+
+    def compute(self) -> Evaluation:
+        """The scores over the samples of all ranks.
+
+        A collective: every rank must call it. Nothing is reset.
+        """
+        start = time.perf_counter()
+        ours = {n: m for n, m in self.metrics.items() if isinstance(m, TableMetric)}
+        header = pack([json.dumps(vars(self._tally)).encode(), *map(_encoded, self._ids)])
+        headers, tables = gather_tables([*ours.values(), self._losses], header)
+        tallies, ids = _read_headers(headers)
+        failures = {name: why for tally in tallies for name, why in tally.failures.items()}
+        named = dict(zip([*ours, _LOSS], tables, strict=True))
+        losses = named.pop(_LOSS)
+        scores, more_failures = self._scores(named, failures)
+        loss = self._loss(tallies, losses)
+        return Evaluation(
+            scores=scores,
+            tables=named,
+            scorers={name: metric.scorer for name, metric in ours.items()},
+            accounting=_account(tallies, ids),
+            failures={**failures, **more_failures},
+            loss=loss,
+            sample_losses=dict(zip(losses.ids, losses.rows[:, 1].tolist(), strict=True)),
+            seconds=self._seconds + time.perf_counter() - start,
+        )
+
+    def _scores(
+        self, tables: Mapping[str, Table], failed: Mapping[str, str]
+    ) -> tuple[dict[str, float], dict[str, str]]:
+        scores: dict[str, float] = {}
+        failures: dict[str, str] = {}
+        for name, metric in self.metrics.items():
+            if name in failed:
+                continue
+            try:
+                values = _values(metric, tables.get(name))
+            except Exception as error:  # noqa: BLE001  the other metrics' values are worth having
+                failures[name] = f"{type(error).__name__}: {error}"
+            else:
+                scores |= {metric_key(name, key): value for key, value in values.items()}
+        return scores, failures
+
+    def _loss(self, tallies: Sequence[_Tally], losses: Table) -> float | None:
+        if len(losses):
+            return self._losses.scorer.score(losses)["loss"]
+        weight = sum(tally.weight for tally in tallies)
+        sums = [tally.loss for tally in tallies]
+        if not weight or not all(map(math.isfinite, sums)):
+            return math.nan if weight else None
+        return math.fsum(sums) / weight
+
+
+def _update(metric: Metric, batch: Batch, ids: Sequence[str]) -> None:
+    if isinstance(metric, TableMetric):
+        metric.update(
+            batch.preds,
+            batch.target,
+            ids,
+            groups=batch.group,
+            prompts=batch.prompt,
+            truncated=batch.truncated,
+        )
+    else:
+        metric.update(batch.preds, batch.target)
+
+
+def _values(metric: Metric, table: Table | None) -> dict[str, float]:
+    """A metric's values by key."""
+    if isinstance(metric, TableMetric) and table is not None:
+        scores = metric.scorer.score(table)
+        return scores if metric.view is None else {metric.view: scores[metric.view]}
+    value = metric.compute()
+    values = value if isinstance(value, Mapping) else {type(metric).__name__.lower(): value}
+    return {
+        str(key): float(one)
+        for key, one in values.items()
+        if isinstance(one, (int, float)) or (isinstance(one, torch.Tensor) and one.numel() == 1)
+    }
+
+
+def _encoded(name: str) -> bytes:
+    return name.encode("utf-8", "surrogatepass")
+
+
+def _read_headers(headers: Sequence[bytes]) -> tuple[list[_Tally], list[list[bytes]]]:
+    tallies, ids = [], []
+    for header in headers:
+        tally, *names = unpack(header)
+        tallies.append(_Tally(**json.loads(tally)))
+        ids.append(names)
+    return tallies, ids
+
+
+def _account(tallies: Sequence[_Tally], ids: Sequence[Sequence[bytes]]) -> Accounting:
+    expected = [tally.expected for tally in tallies if tally.expected is not None]
+    known = len(expected) == len(tallies)
+    total = max(expected, default=0) if tallies[0].replicated else sum(expected)
+    errors = {name: error for tally in tallies for name, error in tally.errors.items()}
+    seen = len({name for names in ids for name in names})
+    return Accounting(
+        expected=total if known else None,
+        seen=seen,
+        duplicates=sum(map(len, ids)) - seen + sum(tally.padding for tally in tallies),
+        unscored=len(errors),
+        errors=dict(list(errors.items())[:5]),
+    )

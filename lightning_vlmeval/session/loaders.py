@@ -1,0 +1,139 @@
+"""The evaluation sessions of the validation dataloaders, one each."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torchmetrics import Metric
+
+from lightning_vlmeval.errors import ConfigurationError, InputError
+from lightning_vlmeval.session.evaluation import Evaluation, EvaluationSession
+from lightning_vlmeval.session.outputs import Batch, read_batch
+from lightning_vlmeval.session.positions import Positions
+from lightning_vlmeval.session.tasks import task_of, task_routes
+
+
+class LoaderSessions:
+    """Feeds what each dataloader's batches gave to a session of its own.
+
+    Args:
+        metrics: The metrics, by name; each dataloader gets copies.
+        tasks: The tasks of the samples.
+        output_keys: What the validation step calls what it returns.
+    """
+
+    def __init__(
+        self,
+        metrics: Mapping[str, Metric],
+        tasks: Sequence[str],
+        output_keys: Mapping[str, str],
+    ) -> None:
+        self._metrics, self._tasks, self._output_keys = metrics, tasks, output_keys
+        self._routes = task_routes(tasks, metrics)
+        self._sessions: dict[int, EvaluationSession] = {}
+        self._names: list[str | None] = []
+        self._positions: list[Positions] = []
+        self._proven: set[int] = set()  # dataloaders whose outputs were once read without a fault
+
+    def start(self, loaders: Any, num_batches: Sequence[float], *, rank: int, mixed: bool) -> None:
+        """Begin an evaluation.
+
+        Args:
+            loaders: What the user gave: a dataloader, a list or a dict of them.
+            num_batches: How many batches of each are evaluated.
+            rank: This process.
+            mixed: Whether a batch comes from several dataloaders at once.
+        """
+        named = {None: None} if mixed else _named(loaders)
+        self._names = list(named)
+        limits = [*num_batches, *[float("inf")] * len(named)]
+        self._positions = [
+            Positions(loader, limit, rank)
+            for loader, limit in zip(named.values(), limits, strict=False)
+        ]
+        for index, positions in enumerate(self._positions):
+            if index not in self._sessions:
+                metrics = self._metrics
+                if index:
+                    metrics = {name: metric.clone() for name, metric in metrics.items()}
+                self._sessions[index] = EvaluationSession(metrics, self._routes)
+            self._sessions[index].reset()
+            self._sessions[index].expect(positions.expected, replicated=positions.replicated)
+
+    def update(self, outputs: object, batch: object, batch_idx: int, index: int) -> None:
+        """Add what the validation step returned for a batch.
+
+        Args:
+            outputs: What it returned.
+            batch: The batch.
+            batch_idx: The batch's number on this rank.
+            index: The dataloader's number.
+
+        Raises:
+            ConfigurationError: The outputs of the first batch do not hold what is needed.
+            InputError: A sample of the first batch cannot be scored. Later ones are counted.
+        """
+        strict = index not in self._proven
+        try:
+            samples = read_batch(outputs, batch, self._output_keys)
+            names = self._ids(samples, batch_idx, self._positions[index])
+        except (ConfigurationError, InputError) as error:
+            if strict:
+                raise
+            warnings.warn(
+                f"Batch {batch_idx} was left out of the evaluation: {error}", stacklevel=2
+            )
+            return
+        if samples.task is None and len(self._tasks) > 1:
+            found = [task_of(target, self._tasks) for target in samples.target]
+            samples = replace(samples, task=found)
+        self._sessions[index].update(samples, names, strict=strict)
+        self._proven.add(index)
+
+    def _ids(self, samples: Batch, batch_idx: int, positions: Positions) -> list[str | None]:
+        """A name for each sample; None for one that the sampler repeats."""
+        places = positions.names(batch_idx, len(samples))
+        if samples.id is None:
+            return places or list(positions.arrival(batch_idx, len(samples)))
+        for i, name in enumerate(samples.id):
+            if name is None or name == "":
+                raise InputError(f"Expected an id for every sample, but got {name!r}", i).named(
+                    None
+                )
+        padding = places or samples.id
+        return [
+            None if place is None else str(name)
+            for name, place in zip(samples.id, padding, strict=True)
+        ]
+
+    def followable(self, index: int = 0) -> bool:
+        """Whether positions can stand for ids: they mean the same sample in every evaluation.
+
+        Args:
+            index: The dataloader's number.
+        """
+        return self._positions[index].stable
+
+    def compute(self) -> dict[str | None, Evaluation]:
+        """The result of each dataloader, under its name; None where there is only one.
+
+        A collective: every rank must call it.
+        """
+        return {name: self._sessions[index].compute() for index, name in enumerate(self._names)}
+
+    def reset(self) -> None:
+        """Forget all samples."""
+        for session in self._sessions.values():
+            session.reset()
+
+
+def _named(loaders: Any) -> dict[str | None, Any]:
+    """Dataloaders by name: the keys of a dict, the positions in a list."""
+    if isinstance(loaders, Mapping) and len(loaders) > 1:
+        return {str(name): loader for name, loader in loaders.items()}
+    if isinstance(loaders, Mapping):
+        return dict.fromkeys([None], next(iter(loaders.values())))
+    if isinstance(loaders, (list, tuple)) and len(loaders) > 1:
+        return {str(index): loader for index, loader in enumerate(loaders)}
+    return {None: loaders[0] if isinstance(loaders, (list, tuple)) else loaders}

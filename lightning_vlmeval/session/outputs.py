@@ -1,0 +1,134 @@
+"""What a validation step returned, as a batch of samples."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_vlmeval.errors import ConfigurationError
+from lightning_vlmeval.sample import Sample
+
+KEYS = ("preds", "target", "id", "prompt", "group", "truncated", "task", "losses", "loss")
+"""What may be returned; `preds` and `target` must be."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples as parallel lists; those that were not returned are None."""
+
+    preds: Sequence[Any]
+    target: Sequence[Any]
+    id: Sequence[Any] | None = None
+    prompt: Sequence[Any] | None = None
+    group: Sequence[Any] | None = None
+    truncated: Sequence[Any] | None = None
+    task: Sequence[Any] | None = None
+    losses: Sequence[Any] | None = None
+    loss: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.preds)
+
+    def take(self, positions: Sequence[int]) -> "Batch":
+        """The samples at these positions.
+
+        Args:
+            positions: Indices into the batch.
+        """
+        if len(positions) == len(self):
+            return self
+        chosen: dict[str, Any] = {
+            key: [values[i] for i in positions]
+            for key in KEYS
+            if key != "loss" and (values := getattr(self, key)) is not None
+        }
+        return replace(self, **chosen)
+
+
+def read_batch(outputs: object, batch: object, names: Mapping[str, str]) -> Batch:
+    """The samples in what a validation step returned.
+
+    Args:
+        outputs: A dict with at least `preds` and `target`, one element a sample in each; or with
+            `samples`, a list of `Sample`.
+        batch: The batch it was made from, where an `id` that is not in the outputs is looked for.
+        names: What the user calls one of `KEYS`.
+
+    Raises:
+        ConfigurationError: Something needed is not there, or a list is of another length; the
+            message lists what was there.
+    """
+    if isinstance(outputs, Mapping) and "samples" in outputs:
+        return _from_samples(outputs["samples"], _loss(outputs, names))
+    wanted = {key: names.get(key, key) for key in KEYS}
+    missing = [
+        wanted[key]
+        for key in ("preds", "target")
+        if not isinstance(outputs, Mapping) or outputs.get(wanted[key]) is None
+    ]
+    if missing or not isinstance(outputs, Mapping):
+        raise ConfigurationError(
+            f"Expected the validation step to return a dict with "
+            f"{' and '.join(map(repr, missing))}, but got {_described(outputs)}. Return the "
+            f"model's answers and what they should have been, or say what you call them with "
+            f"output_keys={{'preds': ..., 'target': ...}}"
+        )
+    values = {key: outputs.get(name) for key, name in wanted.items() if key != "loss"}
+    if values["id"] is None and isinstance(batch, Mapping):
+        values["id"] = batch.get(wanted["id"])
+    lists = {key: _listed(value) for key, value in values.items() if value is not None}
+    count = len(lists["preds"])
+    for key, value in lists.items():
+        if len(value) != count:
+            raise ConfigurationError(
+                f"Expected {wanted[key]!r} to have one element for each of {count} predictions, "
+                f"but got {len(value)}"
+            )
+    return Batch(**lists, loss=_loss(outputs, names))
+
+
+def _from_samples(samples: Sequence[Sample], loss: float | None) -> Batch:
+    groups = [sample.group for sample in samples]
+    return Batch(
+        [sample.prediction for sample in samples],
+        [sample.target for sample in samples],
+        [sample.id for sample in samples],
+        [sample.prompt for sample in samples],
+        None if None in groups else groups,
+        loss=loss,
+    )
+
+
+def _loss(outputs: Mapping[str, Any], names: Mapping[str, str]) -> float | None:
+    """The batch's mean loss; a finite number or not, for the rule to judge."""
+    loss = outputs.get(names.get("loss", "loss"))
+    if isinstance(loss, Tensor):
+        return float(loss.detach().float().mean())
+    return None if loss is None else float(loss)
+
+
+def _listed(value: Any) -> list[Any]:
+    """One element a sample, out of a list, a tuple, a tensor, an array or a generator."""
+    if isinstance(value, Tensor):
+        plain = (
+            value.detach().to(torch.float32) if value.dtype == torch.bfloat16 else value.detach()
+        )
+        return list(plain.cpu().numpy()) if plain.ndim > 1 else list(plain.tolist())
+    if isinstance(value, (str, bytes, Mapping)):
+        raise ConfigurationError(
+            f"Expected a list with one element for each sample, but got {_described(value)}"
+        )
+    try:
+        return list(value)
+    except TypeError:
+        raise ConfigurationError(
+            f"Expected a list with one element for each sample, but got {_described(value)}"
+        ) from None
+
+
+def _described(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"a dict with keys {sorted(map(str, value))}"
+    return f"{type(value).__name__} {value!r}"[:80] if isinstance(value, str) else str(type(value))

@@ -1,0 +1,122 @@
+"""Where in the validation set this rank's samples come from: ids without ids, and no padding."""
+
+import math
+from typing import Any
+
+
+class Positions:
+    """The position in the validation set of each sample that one rank draws from one dataloader.
+
+    The k-th sample that rank r of W draws through a `DistributedSampler` stands at position
+    ``k * W + r`` of the sampler's order; beyond the end of the set, the sampler repeats samples so
+    that every rank has as many. Those repeats are padding and must not count.
+
+    Args:
+        loader: The dataloader, as Lightning prepared it; None where batches mix several.
+        num_batches: How many of its batches are evaluated; infinite where it has no length.
+        rank: This process.
+
+    Attributes:
+        expected: How many samples of the set this rank should see; None where nobody can know.
+        replicated: Whether every rank draws the same samples, rather than its share.
+        stable: Whether a position means the same sample in every evaluation.
+
+    Example:
+        >>> from torch.utils.data import DataLoader, DistributedSampler
+        >>> sampler = DistributedSampler(range(5), num_replicas=2, rank=1, shuffle=False)
+        >>> positions = Positions(DataLoader(range(5), sampler=sampler, batch_size=3), math.inf)
+        >>> positions.names(batch_idx=0, count=3), positions.expected
+        (['1', '3', None], 2)
+    """
+
+    def __init__(self, loader: Any, num_batches: float, rank: int = 0) -> None:
+        sampler = _sampler(loader)
+        self._rank = rank
+        self._size = _size(sampler)
+        self._stride = int(getattr(sampler, "num_replicas", 1))
+        self._offset = int(getattr(sampler, "rank", 0))
+        self._drawn = _length(sampler)  # on this rank, padding included
+        self._batch_size = _batch_size(loader)
+        self.replicated = not hasattr(sampler, "num_replicas")
+        self.stable = self._size is not None and _in_order(sampler)
+        self.expected = self._expected(num_batches)
+
+    def names(self, batch_idx: int, count: int) -> list[str | None] | None:
+        """The positions of a batch's samples as ids, None for padding.
+
+        Args:
+            batch_idx: The batch's number on this rank.
+            count: How many samples it gave.
+
+        Returns:
+            None where positions cannot be told: the data set has no order, or the batch has another
+            number of samples than the sampler drew.
+        """
+        if self._size is None or self._drawn is None or self._batch_size is None:
+            return None
+        start = batch_idx * self._batch_size
+        if count != min(self._batch_size, self._drawn - start):
+            return None
+        places = (k * self._stride + self._offset for k in range(start, start + count))
+        return [str(place) if place < self._size else None for place in places]
+
+    def arrival(self, batch_idx: int, count: int) -> list[str]:
+        """Ids by arrival, for samples whose position cannot be told: unique in one evaluation.
+
+        Args:
+            batch_idx: The batch's number on this rank.
+            count: How many samples it gave.
+        """
+        return [f"rank{self._rank}/batch{batch_idx}/{i}" for i in range(count)]
+
+    def _expected(self, num_batches: float) -> int | None:
+        if self._size is None or self._drawn is None:
+            return None
+        limit: float = self._drawn
+        if math.isfinite(num_batches):
+            if self._batch_size is None:
+                return None
+            limit = min(limit, num_batches * self._batch_size)
+        inside = max(0, math.ceil((self._size - self._offset) / self._stride))
+        return int(min(limit, inside))
+
+
+def _sampler(loader: Any) -> Any:
+    """What orders the loader's samples; None for an iterable data set or an unknown loader."""
+    sampler = getattr(getattr(loader, "batch_sampler", None), "sampler", None)
+    if sampler is None:
+        sampler = getattr(loader, "sampler", None)
+    # torch's stand-in for the sampler of an iterable data set
+    return None if type(sampler).__name__ == "_InfiniteConstantSampler" else sampler
+
+
+def _length(sized: Any) -> int | None:
+    try:
+        return len(sized)
+    except (AttributeError, TypeError, NotImplementedError):
+        return None
+
+
+def _size(sampler: Any) -> int | None:
+    """How many samples there are to draw, on all ranks together, without repeats."""
+    if not hasattr(sampler, "num_replicas"):
+        return _length(sampler)
+    size = _length(getattr(sampler, "dataset", None))
+    if size is not None and getattr(sampler, "drop_last", False):
+        size -= size % int(sampler.num_replicas)
+    return size
+
+
+def _batch_size(loader: Any) -> int | None:
+    size = getattr(loader, "batch_size", None)
+    if size is None:
+        size = getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
+    return size if isinstance(size, int) else None
+
+
+def _in_order(sampler: Any) -> bool:
+    """Whether a position means the same sample in every evaluation."""
+    if hasattr(sampler, "num_replicas"):
+        inner = getattr(getattr(sampler, "dataset", None), "_sampler", None)  # Lightning's wrapper
+        return not getattr(sampler, "shuffle", False) and (inner is None or _in_order(inner))
+    return type(sampler).__name__ == "SequentialSampler"
