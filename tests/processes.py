@@ -1,6 +1,7 @@
 """Real processes for the distributed tests: gloo, met through a file, with a bounded wait."""
 
 import datetime
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,15 @@ TIMEOUT = datetime.timedelta(seconds=120)
 
 def _run(rank: int, function: Callable[..., Any], world: int, folder: str, args: tuple) -> None:
     torch.set_num_threads(1)
+    # What Lightning takes for processes that were started for it, so that it starts none.
+    os.environ.update(
+        TORCHELASTIC_RUN_ID="tests",
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE=str(world),
+        LOCAL_WORLD_SIZE=str(world),
+        GROUP_RANK="0",
+    )
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world, timeout=TIMEOUT
     )
