@@ -4,7 +4,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lightning_vlmeval.errors import MissingExtraError
+from lightning_vlmeval.functional.bertscore import BERTScorer
+from lightning_vlmeval.functional.encoder import find_encoder
 from lightning_vlmeval.functional.scorer import Scorer, Scores, check_texts, ratio
+from lightning_vlmeval.functional.wordnet import find_wordnet
+from lightning_vlmeval.metrics import (
+    AnswerScore,
+    BLEUScore,
+    CHRFScore,
+    CIDErScore,
+    GroundingF1,
+    GroundingIoU,
+    GroundingScore,
+    METEORScore,
+    OutputHealth,
+    ROUGEScore,
+)
 from lightning_vlmeval.metrics.table_metric import TableMetric
 from tests.metrics.conformance import Case
 
@@ -27,11 +43,60 @@ class OverlapScorer(Scorer):
         return {"f1": ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2])}
 
 
-WORDS = ("a", "red", "car", "on", "the", "street", "stands", "two", "dogs", "")
 _rng = np.random.default_rng(0)
-PREDS = [" ".join(_rng.choice(WORDS, size=n)) for n in (3, 0, 5, 7, 1, 4, 9)]
-TARGET = [" ".join(_rng.choice(WORDS, size=n)) for n in (3, 2, 5, 6, 1, 8, 4)]
+_WORDS = ("a", "red", "car", "on", "the", "street", "stands", "two", "dogs", "run", "fast", "")
+
+
+def _sentence(length: int) -> str:
+    return " ".join(_rng.choice(_WORDS, size=length))
+
+
+def _boxes(count: int) -> np.ndarray:
+    corner = _rng.uniform(0, 50, (count, 2))
+    return np.hstack([corner, corner + _rng.uniform(5, 40, (count, 2))])
+
+
+PREDS = [_sentence(n) for n in (3, 0, 5, 7, 1, 4, 9)]
+TARGET = [_sentence(n) for n in (3, 2, 5, 6, 1, 8, 4)]
+TARGET[3] = PREDS[3]
+REFERENCES = [[text, _sentence(4)] for text in TARGET]
+PHRASES = ["left car", "red car", "dog"]
+BOXES = [{"boxes": _boxes(n), "labels": PHRASES[:n]} for n in (3, 2, 1, 0, 3, 0, 2)]
+FOUND = [
+    {"boxes": boxes["boxes"] + _rng.normal(0, 2, boxes["boxes"].shape), "labels": boxes["labels"]}
+    for boxes in BOXES
+]
+FOUND[3] = {"boxes": _boxes(1), "labels": ["cat"]}
+ANSWERS = ["two", "yes", "No.", "B", "3.5", "", "the red car"]
+CHOICES = [["2", "two"], "yes", "yes", "(B)", "3.4", "none", ["car", "red car"]]
+ILL = [*ANSWERS[:5], "ha " * 300, "<think> is it"]
+EXTRA = {"groups": ["i0", "i0", "i1", "i2", "i2", "i2", "i3"]}
 
 CASES = [
     Case("overlap", lambda: TableMetric(OverlapScorer()), PREDS, TARGET, {}),
+    Case("grounding", GroundingScore, FOUND, BOXES, EXTRA),
+    Case("grounding f1", GroundingF1, FOUND, BOXES, {}),
+    Case("grounding iou", GroundingIoU, FOUND, BOXES, {}),
+    Case("bleu", BLEUScore, PREDS, REFERENCES, EXTRA),
+    Case("chrf", CHRFScore, PREDS, REFERENCES, {}),
+    Case("rouge", ROUGEScore, PREDS, REFERENCES, {}),
+    Case("cider", CIDErScore, PREDS, REFERENCES, {}),
+    Case("answers", AnswerScore, ANSWERS, CHOICES, {}),
+    Case(
+        "health",
+        OutputHealth,
+        ILL,
+        ILL,
+        {"prompts": ["how many?"] * 7, "truncated": [False, True] + [False] * 5},
+    ),
 ]
+try:
+    find_wordnet()
+except MissingExtraError:
+    pass
+else:
+    CASES.append(Case("meteor", METEORScore, PREDS, REFERENCES, {}))
+if find_encoder() is not None:
+    # One text at a time: the last digits of an encoder's output depend on what else is in a batch.
+    alone = BERTScorer(batch_tokens=1)
+    CASES.append(Case("bertscore", lambda: TableMetric(alone), PREDS, REFERENCES, {}))
