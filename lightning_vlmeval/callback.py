@@ -10,12 +10,7 @@ from typing import Any, Literal
 import torch
 from torchmetrics import Metric
 
-from lightning_vlmeval.analysis.overfitting import (
-    ADVICE,
-    MIN_EVALUATIONS,
-    OverfittingDetector,
-    Verdict,
-)
+from lightning_vlmeval.analysis.overfitting import MIN_EVALUATIONS, OverfittingDetector, Verdict
 from lightning_vlmeval.keys import OVERFITTING_FLAG, OVERFITTING_SEVERITY, TRAIN_LOSS, log_key
 from lightning_vlmeval.reporting.console import evaluation_lines
 from lightning_vlmeval.session.history import Evaluations, History
@@ -369,7 +364,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
             return False
         overfitting = verdict.state == "overfitting"
         if changed and overfitting and trainer.is_global_zero:
-            warnings.warn(f"Overfitting: {verdict.reason} Remedy: {ADVICE}.", stacklevel=2)
+            warnings.warn(verdict.reason, stacklevel=2)
         elif changed:
             emit(trainer, f"VLMEvalCallback: {verdict.state}: {verdict.reason}")
         if overfitting and self.stop_on_overfitting:
