@@ -12,7 +12,9 @@ from torchmetrics import Metric
 
 from lightning_vlmeval.analysis.overfitting import MIN_EVALUATIONS, OverfittingDetector, Verdict
 from lightning_vlmeval.keys import OVERFITTING_FLAG, OVERFITTING_SEVERITY, TRAIN_LOSS, log_key
+from lightning_vlmeval.parsing import BoxFormat
 from lightning_vlmeval.reporting.console import evaluation_lines
+from lightning_vlmeval.session.box_reader import BoxReader
 from lightning_vlmeval.session.history import Evaluations, History
 from lightning_vlmeval.session.loaders import LoaderSessions
 from lightning_vlmeval.session.tasks import make_metrics
@@ -66,10 +68,14 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         metrics: Metrics instead of the task's: names, objects, or objects by name.
         iou_threshold: From which intersection over union on a box counts as found.
         box_coordinates: How boxes are given: ``xyxy``, ``xywh`` or ``cxcywh``.
+        box_format: The model family, such as ``qwen3-vl``, whose way to write boxes the answers are
+            in; then answers and targets may be texts, and each sample needs its image's `size`.
+            None: answers come as boxes.
         encoder: The encoder of BERTScore: a local folder or the name of a model; None for the
             small one of the extra `encoder`, where it is installed.
         output_keys: What the validation step calls what it returns, where it is not `preds`,
-            `target`, `id`, `prompt`, `group`, `truncated`, `task`, `losses` and `loss`.
+            `target`, `id`, `prompt`, `group`, `truncated`, `task`, `size`, `fed_size`, `losses`
+            and `loss`.
         monitor: The validation loss that the module logs, for the overfitting rule where the
             validation step returns none.
         evaluate_untrained: Evaluate the whole set before the first step, as evaluation 0. None:
@@ -97,6 +103,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         metrics: list[str | Metric] | dict[str, Metric] | None = None,
         iou_threshold: float = 0.5,
         box_coordinates: Literal["xyxy", "xywh", "cxcywh"] = "xyxy",
+        box_format: str | BoxFormat | None = None,
         encoder: str | None = None,
         output_keys: dict[str, str] | None = None,
         monitor: str = "val_loss",
@@ -117,6 +124,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
             metrics,
             iou_threshold=iou_threshold,
             box_coordinates=box_coordinates,
+            box_format=box_format,
             encoder=encoder,
         )
         self.monitor = monitor
@@ -130,12 +138,18 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         self._history = History(
             OverfittingDetector(patience=patience, min_rise=min_rise, noise_factor=noise_factor)
         )
-        self._sessions = LoaderSessions(self.metrics, self.tasks, dict(output_keys or {}))
+        self._sessions = LoaderSessions(
+            self.metrics,
+            self.tasks,
+            dict(output_keys or {}),
+            None if box_format is None else BoxReader(box_format),
+        )
         self._training_loss = TrainingLoss()
         self._stage = "fit"
         self._seen_loss: object = None
         self._started = 0.0
         self._laid_out = False
+        self._remarks: list[str] = []
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -307,6 +321,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         train_loss, nonfinite = math.nan, 0
         with quiet():
             self.evaluations = self._sessions.compute()
+            self._remarks = self._sessions.notes()
             self._sessions.reset()
             if self._stage == "fit" and not trainer.sanity_checking:
                 train_loss, nonfinite = self._training_loss.take(trainer.strategy)
@@ -392,7 +407,8 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         if self.print_results:
             total = time.perf_counter() - self._started
             metrics = sum(evaluation.seconds for evaluation in self.evaluations.values())
-            emit(trainer, self.summary([f"{total:.1f} s, of which metrics {metrics:.2f} s"]))
+            cost = f"{total:.1f} s, of which metrics {metrics:.2f} s"
+            emit(trainer, self.summary([cost, *self._remarks]))
 
     def _lay_out(self, trainer: Any) -> None:
         """Write the custom-scalars page, once the tags are known."""

@@ -2,6 +2,7 @@
 
 # The group and the prefix of each metric's keys. Others are logged as a group of their own name.
 _PREFIXES = {
+    "box_answers": "grounding/",
     "bleu": "text/",
     "rouge": "text/",
     "meteor": "text/",

@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+from lightning_vlmeval.functional.box_answers import BoxAnswerScorer
 from lightning_vlmeval.functional.grounding import GroundingScorer
 from lightning_vlmeval.metrics.table_metric import TableMetric
 
@@ -70,3 +71,27 @@ class GroundingIoU(GroundingScore):
     """
 
     view = "iou"
+
+
+class BoxAnswers(TableMetric):
+    """The shares of answers that could be read as boxes, said none, were repaired or cut.
+
+    `compute` returns `parse_rate`, `said_none`, `repaired`, `truncated` and `malformed`;
+    `BoxAnswerScorer` defines them. `preds` are what `BoxFormat.parse` returned.
+
+    Args:
+        **kwargs: torchmetrics' own arguments.
+
+    Example:
+        >>> from lightning_vlmeval.parsing import box_format
+        >>> parse = box_format("qwen3-vl").parse
+        >>> metric = BoxAnswers()
+        >>> metric.update([parse("[]", (640, 480)), parse("I see it", (640, 480))], [None, None])
+        >>> float(metric.compute()["parse_rate"])
+        0.5
+    """
+
+    reads = "parsed"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(BoxAnswerScorer(), **kwargs)

@@ -23,5 +23,7 @@ class OutputHealth(TableMetric):
         (0.5, 0.5)
     """
 
+    reads = "texts"
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(HealthScorer(), **kwargs)

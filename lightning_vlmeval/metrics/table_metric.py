@@ -48,6 +48,9 @@ class TableMetric(Metric):
     view: ClassVar[str | None] = None
     """The one key that `compute` returns, for metrics of one value; None for all of them."""
 
+    reads: ClassVar[str] = "preds"
+    """Which part of a batch an evaluation session feeds it as `preds`."""
+
     rows: list[Tensor]
     keys: list[Tensor]
     _known: set[str]

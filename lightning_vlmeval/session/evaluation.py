@@ -238,8 +238,9 @@ class EvaluationSession:
 
 def _update(metric: Metric, batch: Batch, ids: Sequence[str]) -> None:
     if isinstance(metric, TableMetric):
+        read = getattr(batch, metric.reads)
         metric.update(
-            batch.preds,
+            batch.preds if read is None else read,
             batch.target,
             ids,
             groups=batch.group,

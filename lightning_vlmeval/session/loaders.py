@@ -8,6 +8,7 @@ from typing import Any
 from torchmetrics import Metric
 
 from lightning_vlmeval.errors import ConfigurationError, InputError
+from lightning_vlmeval.session.box_reader import BoxReader
 from lightning_vlmeval.session.evaluation import Evaluation, EvaluationSession
 from lightning_vlmeval.session.outputs import Batch, read_batch
 from lightning_vlmeval.session.positions import Positions
@@ -21,6 +22,7 @@ class LoaderSessions:
         metrics: The metrics, by name; each dataloader gets copies.
         tasks: The tasks of the samples.
         output_keys: What the validation step calls what it returns.
+        reader: Reads boxes out of the answers' texts; None where they come as boxes.
     """
 
     def __init__(
@@ -28,8 +30,10 @@ class LoaderSessions:
         metrics: Mapping[str, Metric],
         tasks: Sequence[str],
         output_keys: Mapping[str, str],
+        reader: BoxReader | None = None,
     ) -> None:
-        self._metrics, self._tasks, self._output_keys = metrics, tasks, output_keys
+        self.reader = reader
+        self._metrics, self._tasks, self._output_keys = metrics, list(tasks), output_keys
         self._routes = task_routes(tasks, metrics)
         self._sessions: dict[int, EvaluationSession] = {}
         self._names: list[str | None] = []
@@ -76,7 +80,7 @@ class LoaderSessions:
         """
         strict = index not in self._proven
         try:
-            samples = read_batch(outputs, batch, self._output_keys)
+            samples = self._read(outputs, batch)
             names = self._ids(samples, batch_idx, self._positions[index])
         except (ConfigurationError, InputError) as error:
             if strict:
@@ -85,11 +89,20 @@ class LoaderSessions:
                 f"Batch {batch_idx} was left out of the evaluation: {error}", stacklevel=2
             )
             return
+        self._sessions[index].update(samples, names, strict=strict)
+        self._proven.add(index)
+
+    def _read(self, outputs: object, batch: object) -> Batch:
+        """The samples, each with its task where there are several, and boxes for texts."""
+        samples = read_batch(outputs, batch, self._output_keys)
         if samples.task is None and len(self._tasks) > 1:
             found = [task_of(target, self._tasks) for target in samples.target]
             samples = replace(samples, task=found)
-        self._sessions[index].update(samples, names, strict=strict)
-        self._proven.add(index)
+        if self.reader is None:
+            return samples
+        tasks = samples.task or self._tasks * len(samples)
+        boxes = [i for i, task in enumerate(tasks) if task == "phrase_grounding"]
+        return self.reader.read(samples, boxes)
 
     def _ids(self, samples: Batch, batch_idx: int, positions: Positions) -> list[str | None]:
         """A name for each sample; None for one that the sampler repeats."""
@@ -122,10 +135,17 @@ class LoaderSessions:
         """
         return {name: self._sessions[index].compute() for index, name in enumerate(self._names)}
 
+    def notes(self) -> list[str]:
+        """What a person should know of this rank's samples beside the scores."""
+        finding = None if self.reader is None else self.reader.finding()
+        return [] if finding is None else [f"coordinates: {finding}; nothing was rescaled"]
+
     def reset(self) -> None:
         """Forget all samples."""
         for session in self._sessions.values():
             session.reset()
+        if self.reader is not None:
+            self.reader.reset()
 
 
 def _named(loaders: Any) -> dict[str | None, Any]:

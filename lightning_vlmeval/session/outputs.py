@@ -1,7 +1,7 @@
 """What a validation step returned, as a batch of samples."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -10,7 +10,19 @@ from torch import Tensor
 from lightning_vlmeval.errors import ConfigurationError
 from lightning_vlmeval.sample import Sample
 
-KEYS = ("preds", "target", "id", "prompt", "group", "truncated", "task", "losses", "loss")
+KEYS = (
+    "preds",
+    "target",
+    "id",
+    "prompt",
+    "group",
+    "truncated",
+    "task",
+    "size",
+    "fed_size",
+    "losses",
+    "loss",
+)
 """What may be returned; `preds` and `target` must be."""
 
 
@@ -25,8 +37,12 @@ class Batch:
     group: Sequence[Any] | None = None
     truncated: Sequence[Any] | None = None
     task: Sequence[Any] | None = None
+    size: Sequence[Any] | None = None
+    fed_size: Sequence[Any] | None = None
     losses: Sequence[Any] | None = None
     loss: float | None = None
+    texts: Sequence[Any] | None = None  # the answers as the model wrote them, where `preds` are not
+    parsed: Sequence[Any] | None = None  # what was read in them
 
     def __len__(self) -> int:
         return len(self.preds)
@@ -40,9 +56,9 @@ class Batch:
         if len(positions) == len(self):
             return self
         chosen: dict[str, Any] = {
-            key: [values[i] for i in positions]
-            for key in KEYS
-            if key != "loss" and (values := getattr(self, key)) is not None
+            field.name: [values[i] for i in positions]
+            for field in fields(self)
+            if field.name != "loss" and (values := getattr(self, field.name)) is not None
         }
         return replace(self, **chosen)
 
@@ -53,7 +69,8 @@ def read_batch(outputs: object, batch: object, names: Mapping[str, str]) -> Batc
     Args:
         outputs: A dict with at least `preds` and `target`, one element a sample in each; or with
             `samples`, a list of `Sample`.
-        batch: The batch it was made from, where an `id` that is not in the outputs is looked for.
+        batch: The batch it was made from, where `id`, `size` and `fed_size` are looked for that are
+            not in the outputs.
         names: What the user calls one of `KEYS`.
 
     Raises:
@@ -76,8 +93,9 @@ def read_batch(outputs: object, batch: object, names: Mapping[str, str]) -> Batc
             f"output_keys={{'preds': ..., 'target': ...}}"
         )
     values = {key: outputs.get(name) for key, name in wanted.items() if key != "loss"}
-    if values["id"] is None and isinstance(batch, Mapping):
-        values["id"] = batch.get(wanted["id"])
+    for key in ("id", "size", "fed_size"):
+        if values[key] is None and isinstance(batch, Mapping):
+            values[key] = batch.get(wanted[key])
     lists = {key: _listed(value) for key, value in values.items() if value is not None}
     count = len(lists["preds"])
     for key, value in lists.items():

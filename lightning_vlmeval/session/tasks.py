@@ -8,7 +8,7 @@ from torchmetrics import Metric
 from lightning_vlmeval.errors import ConfigurationError, MissingExtraError
 from lightning_vlmeval.metrics.answers import AnswerScore
 from lightning_vlmeval.metrics.bertscore import BERTScore
-from lightning_vlmeval.metrics.grounding import GroundingScore
+from lightning_vlmeval.metrics.grounding import BoxAnswers, GroundingScore
 from lightning_vlmeval.metrics.health import OutputHealth
 from lightning_vlmeval.metrics.table_metric import TableMetric
 from lightning_vlmeval.metrics.text import (
@@ -20,16 +20,19 @@ from lightning_vlmeval.metrics.text import (
 )
 
 TASKS = {
-    "phrase_grounding": ("grounding",),
+    "phrase_grounding": ("grounding", "box_answers", "health"),
     "vqa": ("bertscore", "bleu", "meteor", "rouge", "answers", "health"),
     "freeform": ("bertscore", "bleu", "rouge", "health"),
 }
 """The metrics of each task."""
 
+_OF_TEXTS = ("box_answers", "health")  # of boxes only where they come as texts
+
 Options = Mapping[str, Any]
 
 _MAKERS: dict[str, Callable[[Options], TableMetric]] = {
     "grounding": lambda o: GroundingScore(o["iou_threshold"], o["box_coordinates"]),
+    "box_answers": lambda _: BoxAnswers(),
     "bertscore": lambda o: BERTScore(o["encoder"]),
     "bleu": lambda _: BLEUScore(),
     "meteor": lambda _: METEORScore(),
@@ -83,7 +86,7 @@ def make_metrics(
 def _defaults(tasks: Sequence[str], options: Options) -> tuple[dict[str, Metric], list[str]]:
     chosen: dict[str, Metric] = {}
     notes = []
-    for name in dict.fromkeys(name for task in tasks for name in TASKS[task]):
+    for name in dict.fromkeys(name for task in tasks for name in _metrics_of(task, options)):
         try:
             chosen[name] = _MAKERS[name](options)
         except MissingExtraError as error:
@@ -91,6 +94,11 @@ def _defaults(tasks: Sequence[str], options: Options) -> tuple[dict[str, Metric]
                 raise
             notes.append(f"VLMEvalCallback: {name} is left out: {error}")
     return chosen, notes
+
+
+def _metrics_of(task: str, options: Options) -> list[str]:
+    boxes_given = task == "phrase_grounding" and not options.get("box_format")
+    return [name for name in TASKS[task] if not (boxes_given and name in _OF_TEXTS)]
 
 
 def _named(metric: str | Metric, options: Options) -> tuple[str, Metric]:
@@ -143,6 +151,8 @@ def task_routes(tasks: Sequence[str], metrics: Mapping[str, Metric]) -> dict[str
 
 def task_of(target: object, tasks: Sequence[str]) -> str:
     """The task of a sample that does not name it, from its target.
+
+    A text, or several, is of the first task about texts; anything else is boxes.
 
     Args:
         target: A text or several, or boxes.

@@ -72,7 +72,7 @@ def planned_evaluations(trainer: Any) -> float:
     epochs = math.inf if limit in (None, -1) else float(limit or 0)
     if trainer.max_steps not in (None, -1):
         epochs = min(epochs, trainer.max_steps * trainer.accumulate_grad_batches / batches)
-    every_n_epochs = trainer.check_val_every_n_epoch
+    every_n_epochs: int | None = trainer.check_val_every_n_epoch
     if every_n_epochs is None or not math.isfinite(epochs):
         return epochs * batches // every
     whole = int(epochs)
