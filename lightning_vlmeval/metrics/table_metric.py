@@ -2,7 +2,7 @@
 
 import itertools
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -324,7 +324,7 @@ def _through_tensors(dist_sync_fn: Callable[..., Any]) -> Callable[..., list[byt
 def _strings(values: Sequence[Any] | Tensor, count: int, name: str) -> tuple[str, ...]:
     """Ids or groups as strings: the caller may hold a tensor of numbers, an array or a list."""
     plain = values.tolist() if hasattr(values, "tolist") else values
-    if isinstance(plain, (str, bytes)) or not isinstance(plain, (list, tuple)):
+    if isinstance(plain, (str, bytes, Mapping)) or not hasattr(plain, "__len__"):
         raise InputTypeError(
             f"Expected `{name}` to be a list with one element for each sample, "
             f"but got {type(values).__name__}"

@@ -52,8 +52,15 @@ def test_a_metric_of_other_options_cannot_be_merged() -> None:
 
 @pytest.mark.parametrize(
     "ids",
-    [[7, 8], (7, 8), torch.tensor([7, 8]), np.array([7, 8]), [np.int64(7), torch.tensor(8)]],
-    ids=["list", "tuple", "tensor", "array", "scalars"],
+    [
+        [7, 8],
+        (7, 8),
+        range(7, 9),
+        torch.tensor([7, 8]),
+        np.array([7, 8]),
+        [np.int64(7), torch.tensor(8)],
+    ],
+    ids=["list", "tuple", "range", "tensor", "array", "scalars"],
 )
 def test_ids_of_any_kind_are_strings(ids: Any) -> None:
     one = metric()
