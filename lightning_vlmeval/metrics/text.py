@@ -53,6 +53,7 @@ class BLEUScore(TableMetric):
             effective_order=effective_order,
             max_ngram_order=max_ngram_order,
         )
+        scorer.prepare()
         super().__init__(scorer, **kwargs)
 
 
@@ -128,7 +129,9 @@ class ROUGEScore(TableMetric):
         **kwargs: Any,
     ) -> None:
         keys = (rouge_keys,) if isinstance(rouge_keys, str) else tuple(rouge_keys)
-        super().__init__(ROUGEScorer(keys, use_stemmer, split_summaries, tokenizer), **kwargs)
+        scorer = ROUGEScorer(keys, use_stemmer, split_summaries, tokenizer)
+        scorer.prepare()
+        super().__init__(scorer, **kwargs)
 
 
 class METEORScore(TableMetric):
