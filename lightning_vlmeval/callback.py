@@ -5,15 +5,22 @@ import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torchmetrics import Metric
 
 from lightning_vlmeval.analysis.overfitting import MIN_EVALUATIONS, OverfittingDetector, Verdict
-from lightning_vlmeval.keys import OVERFITTING_FLAG, OVERFITTING_SEVERITY, TRAIN_LOSS, log_key
+from lightning_vlmeval.keys import (
+    OVERFITTING_FLAG,
+    OVERFITTING_SEVERITY,
+    TRAIN_LOSS,
+    interval_keys,
+    log_key,
+)
 from lightning_vlmeval.parsing import BoxFormat
-from lightning_vlmeval.reporting.console import evaluation_lines
+from lightning_vlmeval.reporting.console import evaluation_lines, is_headline
 from lightning_vlmeval.session.box_reader import BoxReader
 from lightning_vlmeval.session.history import Evaluations, History
 from lightning_vlmeval.session.loaders import LoaderSessions
@@ -84,6 +91,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         min_rise: The smallest rise that counts, as a share of the loss.
         noise_factor: How many times its own noise the rise must exceed.
         stop_on_overfitting: Stop training when overfitting is found.
+        intervals: Log 95 % confidence intervals of the main values, as `val_ci/...`.
         log_losses: Log `train/loss` and, where the validation step returns losses, `val/loss`.
         tensorboard_layout: Write a custom-scalars page; a run has room for one.
         print_results: Print the main values after each evaluation.
@@ -112,6 +120,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         min_rise: float = 0.02,
         noise_factor: float = 1.75,
         stop_on_overfitting: bool = False,
+        intervals: bool = True,
         log_losses: bool = True,
         tensorboard_layout: bool = True,
         print_results: bool = True,
@@ -130,6 +139,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         self.monitor = monitor
         self.evaluate_untrained = evaluate_untrained
         self.stop_on_overfitting = stop_on_overfitting
+        self.intervals = intervals
         self.log_losses = log_losses
         self.tensorboard_layout = tensorboard_layout
         self.print_results = print_results
@@ -325,13 +335,17 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
             self._sessions.reset()
             if self._stage == "fit" and not trainer.sanity_checking:
                 train_loss, nonfinite = self._training_loss.take(trainer.strategy)
+        values: dict[str, float] = {}
+        intervals: dict[str, tuple[float, float]] = {}
+        for loader, evaluation in self.evaluations.items():
+            name = partial(log_key, stage, dataloader=loader)
+            values |= {name(key): value for key, value in evaluation.scores.items()}
+            known = evaluation.intervals() if self.intervals else {}
+            intervals |= {name(key): ends for key, ends in known.items()}
         self._history.begin(
             self.evaluations,
-            {
-                self._key(log_key(stage, key, loader)): value
-                for loader, evaluation in self.evaluations.items()
-                for key, value in evaluation.scores.items()
-            },
+            values,
+            {key: ends for key, ends in intervals.items() if is_headline(key)},
             step=int(trainer.global_step),
             epoch=int(trainer.current_epoch),
             train_loss=train_loss,
@@ -356,9 +370,11 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         """What the current evaluation has to log."""
         entry = self._history.current
         values = dict(entry["values"])
+        for key, ends in entry["intervals"].items():
+            values |= dict(zip(interval_keys(key), ends, strict=True))
         if self.log_losses and entry["val_loss"] is not None:
-            values[self._key(log_key(stage, "loss"))] = entry["val_loss"]
-        return values
+            values[log_key(stage, "loss")] = entry["val_loss"]
+        return {self._key(key): value for key, value in values.items()}
 
     def _read_loss(self, trainer: Any) -> bool:
         """Take the monitored loss where the validation step returned none; whether there was one."""

@@ -44,3 +44,17 @@ def log_key(stage: str, key: str, dataloader: str | None = None) -> str:
         ('val/grounding/f1', 'val/shelf/grounding/f1')
     """
     return "/".join([stage, *([dataloader] if dataloader is not None else []), key])
+
+
+def interval_keys(key: str) -> tuple[str, str]:
+    """The names of the two ends of a value's interval: a group of their own, beside the values.
+
+    Args:
+        key: What `log_key` gave.
+
+    Example:
+        >>> interval_keys("val/grounding/f1")
+        ('val_ci/grounding/f1_low', 'val_ci/grounding/f1_high')
+    """
+    stage, _, rest = key.partition("/")
+    return f"{stage}_ci/{rest}_low", f"{stage}_ci/{rest}_high"

@@ -18,18 +18,33 @@ _OTHERS = 4
 _WIDTH = 100
 
 
+def is_headline(key: str) -> bool:
+    """Whether a value is among those worth reading at every evaluation.
+
+    Args:
+        key: Its name in the logs.
+    """
+    group, _, name = key.rpartition("/")
+    return name in HEADLINES.get(group.rpartition("/")[2], ())
+
+
 def metric_lines(
-    scores: Mapping[str, float], previous: Mapping[str, float] | None = None
+    scores: Mapping[str, float],
+    previous: Mapping[str, float] | None = None,
+    intervals: Mapping[str, Sequence[float]] | None = None,
 ) -> list[str]:
     """The main values, a line or two for each group, with the change since the evaluation before.
 
     Args:
         scores: Values by key, such as ``grounding/f1``.
         previous: The values of the evaluation before.
+        intervals: The ends of the values' intervals, shown as half their width.
 
     Example:
         >>> metric_lines({"grounding/f1": 0.5, "grounding/iou": 0.75}, {"grounding/f1": 0.4})
         ['  grounding  f1 0.500 (+0.100)   iou 0.750']
+        >>> metric_lines({"grounding/f1": 0.5}, intervals={"grounding/f1": (0.4, 0.6)})
+        ['  grounding  f1 0.500 ±0.100']
     """
     groups: dict[str, list[str]] = {}
     for key in scores:
@@ -40,7 +55,10 @@ def metric_lines(
     for group, names in groups.items():
         shown = HEADLINES.get(group.rpartition("/")[2], tuple(names)[:_OTHERS])
         keys = {name: f"{group}/{name}" for name in shown if name in names}
-        cells = [_cell(name, scores[key], (previous or {}).get(key)) for name, key in keys.items()]
+        cells = [
+            _cell(name, scores[key], (previous or {}).get(key), (intervals or {}).get(key))
+            for name, key in keys.items()
+        ]
         # Cells hold no-break spaces while lines are broken, so that none is broken inside.
         text = "   ".join(cells).replace(" ", "\N{NO-BREAK SPACE}")
         text = text.replace("\N{NO-BREAK SPACE}" * 3, "   ")
@@ -75,16 +93,23 @@ def evaluation_lines(
     ]
     return [
         ", ".join([f"evaluation {entry['index']}, step {entry['step']}", *known]),
-        *metric_lines(entry["values"], None if previous is None else previous["values"]),
+        *metric_lines(
+            entry["values"],
+            None if previous is None else previous["values"],
+            entry["intervals"],
+        ),
         *counted,
         *(f"  {cost}" for cost in costs),
     ]
 
 
-def _cell(name: str, value: float, before: float | None) -> str:
-    """One value, and its change."""
+def _cell(name: str, value: float, before: float | None, ends: Sequence[float] | None) -> str:
+    """One value, half the width of its interval, and its change."""
     if math.isnan(value):
         return f"{name} undefined"
+    text = f"{name} {value:.3f}"
+    if ends is not None:
+        text += f" ±{(ends[1] - ends[0]) / 2:.3f}"
     if before is None or math.isnan(before):
-        return f"{name} {value:.3f}"
-    return f"{name} {value:.3f} ({value - before:+.3f})"
+        return text
+    return f"{text} ({value - before:+.3f})"

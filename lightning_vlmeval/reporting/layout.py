@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from lightning_vlmeval.keys import interval_keys
+
 Layout = dict[str, dict[str, list[str | list[str]]]]
 
 # Each chart with the endings of the tags that it shows.
@@ -32,6 +34,10 @@ def custom_scalars(tags: Sequence[str], monitor: str = "val_loss") -> Layout:
         if chosen:
             # A tag is a regular expression that TensorBoard matches at the start only.
             charts[title] = ["Multiline", [f"^{re.escape(tag)}$" for tag in chosen]]
+    for tag in tags:
+        low, high = interval_keys(tag)
+        if low in tags:
+            charts[f"{tag}, 95 % interval"] = ["Margin", [tag, low, high]]
     return {"vlmeval": charts} if charts else {}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torchmetrics import Metric
 
+from lightning_vlmeval.analysis.intervals import interval
 from lightning_vlmeval.errors import InputError
 from lightning_vlmeval.functional.losses import LossScorer
 from lightning_vlmeval.functional.scorer import Scorer
@@ -76,6 +77,24 @@ class Evaluation:
     loss: float | None
     sample_losses: Mapping[str, float]
     seconds: float
+
+    def intervals(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
+        """The confidence interval of each score, by its key: what other samples might have given.
+
+        Samples of one group count as one draw. Keys whose interval the samples do not tell are
+        left out.
+
+        Args:
+            level: The share of such intervals that hold the true value.
+        """
+        found: dict[str, tuple[float, float]] = {}
+        for name, scorer in self.scorers.items():
+            if name in self.failures:
+                continue
+            for key, one in interval(scorer, self.tables[name], level=level).items():
+                if not math.isnan(one.low):
+                    found[metric_key(name, key)] = (one.low, one.high)
+        return found
 
 
 @dataclass

@@ -20,7 +20,7 @@ class History:
     Attributes:
         entries: Dicts with `index`, `step`, `epoch`, `train_loss` (the mean since the evaluation
             before, NaN where nothing was trained), `nonfinite_train_batches`, `val_loss` (None where
-            unknown), `values` by log key, `accounting` by dataloader, and the verdict's `state`
+            unknown), `values` and `intervals` by log key, `accounting` by dataloader, and the verdict's `state`
             (None where the rule was not asked).
         current: The entry of the last evaluation, also where it is not part of the run.
         verdict: What the losses say; None before the first verdict of this process.
@@ -36,6 +36,7 @@ class History:
         self,
         evaluations: Evaluations,
         values: Mapping[str, float],
+        intervals: Mapping[str, tuple[float, float]],
         *,
         step: int,
         epoch: int,
@@ -47,6 +48,7 @@ class History:
         Args:
             evaluations: The results.
             values: Their values by log key.
+            intervals: The two ends of the interval of each, as far as they are known.
             step: The optimiser steps done.
             epoch: The training epoch.
             train_loss: The mean training loss since the evaluation before.
@@ -61,6 +63,7 @@ class History:
             "nonfinite_train_batches": nonfinite_train_batches,
             "val_loss": math.fsum(losses) / len(losses) if losses else None,
             "values": dict(values),
+            "intervals": {key: list(ends) for key, ends in intervals.items()},
             "accounting": {name or "": str(one.accounting) for name, one in evaluations.items()},
             "state": None,
         }

@@ -12,6 +12,7 @@ def entry(**changes: object) -> dict[str, object]:
         "train_loss": 0.25,
         "val_loss": 0.5,
         "values": {"val/grounding/f1": 0.5},
+        "intervals": {"val/grounding/f1": [0.25, 0.75]},
         "accounting": {"": "5 of 5 samples"},
         **changes,
     }
@@ -21,7 +22,7 @@ def test_an_evaluation() -> None:
     lines = evaluation_lines(entry(), entry(values={"val/grounding/f1": 0.75}), ["3.0 s"])
     assert lines == [
         "evaluation 2, step 40, training loss 0.25, validation loss 0.5",
-        "  val/grounding  f1 0.500 (-0.250)",
+        "  val/grounding  f1 0.500 ±0.250 (-0.250)",
         "  5 of 5 samples",
         "  3.0 s",
     ]
