@@ -40,6 +40,4 @@ def spawn(function: Callable[..., Any], world: int, folder: Path, *args: Any) ->
     A process that fails or that waits too long fails the test.
     """
     mp.spawn(_run, (function, world, str(folder), args), nprocs=world)
-    return [
-        pickle.loads(Path(folder, f"rank{rank}.pickle").read_bytes()) for rank in range(world)
-    ]
+    return [pickle.loads(Path(folder, f"rank{rank}.pickle").read_bytes()) for rank in range(world)]
