@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torchmetrics import Metric
 
-from lightning_vlmeval.analysis.overfitting import MIN_EVALUATIONS, OverfittingDetector, Verdict
+from lightning_vlmeval.analysis.overfitting import OverfittingDetector, Verdict
 from lightning_vlmeval.keys import (
     OVERFITTING_FLAG,
     OVERFITTING_SEVERITY,
@@ -210,14 +210,9 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         if not trainer.enable_validation:
             return
         check_every_rank(trainer)
-        planned = planned_evaluations(trainer)
-        if planned < MIN_EVALUATIONS and not trainer.fast_dev_run:
-            emit(
-                trainer,
-                f"VLMEvalCallback: this run plans {int(planned)} evaluations; overfitting can be "
-                f"told from {MIN_EVALUATIONS} on. Evaluate more often, for example with "
-                f"Trainer(val_check_interval=0.25)",
-            )
+        shortfall = self._history.detector.shortfall(planned_evaluations(trainer))
+        if shortfall is not None and not trainer.fast_dev_run:
+            emit(trainer, f"VLMEvalCallback: {shortfall}")
 
     # ----------------------------------------------------------------------------- training
 
