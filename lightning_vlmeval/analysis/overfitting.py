@@ -147,16 +147,16 @@ class OverfittingDetector:
         """The evaluations that a run needs before anything can be flagged."""
         return max(MIN_EVALUATIONS, self.patience + 1)
 
-    def shortfall(self, planned: int) -> str | None:
+    def shortfall(self, planned: float) -> str | None:
         """Why a run with this many evaluations can never be flagged; None where it can.
 
         Args:
-            planned: The evaluations that the run will make.
+            planned: The evaluations that the run will make; infinite where nothing ends it.
         """
         if planned >= self.min_evaluations:
             return None
         return (
-            f"This run plans {planned} evaluations, and overfitting takes at least "
+            f"This run plans {planned:g} evaluations, and overfitting takes at least "
             f"{self.min_evaluations} to be seen: evaluate more often (val_check_interval, "
             "check_val_every_n_epoch)."
         )

@@ -474,3 +474,12 @@ def test_names_never_clash_with_what_lightning_overwrites() -> None:
 
 def test_target_boxes_are_what_the_tests_think() -> None:
     assert target_boxes(1) == [[0, 0, 8, 8], [10, 0, 18, 8]]
+
+
+def test_too_few_planned_evaluations_are_told_at_the_start(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fit(make(), max_epochs=3)
+    assert "This run plans 3 evaluations" in capsys.readouterr().out
+    fit(make(), max_epochs=2, val_check_interval=0.5)
+    assert "plans" not in capsys.readouterr().out
