@@ -20,7 +20,7 @@ from lightning_vlmeval.keys import (
     log_key,
 )
 from lightning_vlmeval.parsing import BoxFormat
-from lightning_vlmeval.reporting.console import evaluation_lines, is_headline
+from lightning_vlmeval.reporting.console import evaluation_lines, history_lines, is_headline
 from lightning_vlmeval.session.box_reader import BoxReader
 from lightning_vlmeval.session.history import Evaluations, History
 from lightning_vlmeval.session.loaders import LoaderSessions
@@ -444,6 +444,14 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         ]
         lines = evaluation_lines(self._history.current, self._history.previous, [*costs, *errors])
         return "\n".join(lines)
+
+    def history_table(self, keys: Sequence[str] | None = None) -> str:
+        """The run's evaluations as a table, one row each.
+
+        Args:
+            keys: Log keys of the values to show; None for the main ones.
+        """
+        return "\n".join(history_lines(self.history, keys))
 
     # -------------------------------------------------------------------------- checkpoints
 
