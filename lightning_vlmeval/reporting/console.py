@@ -103,6 +103,56 @@ def evaluation_lines(
     ]
 
 
+def history_lines(
+    entries: Sequence[Mapping[str, Any]], keys: Sequence[str] | None = None
+) -> list[str]:
+    """The run as a table: one row an evaluation, its losses, main values and verdict.
+
+    Args:
+        entries: The evaluations, as the callback's history keeps them.
+        keys: Log keys of the values to show; None for the first main values of each group.
+
+    Example:
+        >>> entry = {"index": 0, "step": 0, "train_loss": None, "val_loss": 2.0, "state": None}
+        >>> for line in history_lines([{**entry, "values": {"val/grounding/f1": 0.25}}]):
+        ...     print(line)
+        evaluation  step  train loss  val loss  val/grounding/f1  verdict
+                 0     0           -         2             0.250        -
+    """
+    known = list(dict.fromkeys(key for entry in entries for key in entry["values"]))
+    shown = _main_keys(known) if keys is None else [key for key in keys if key in known]
+    head = ["evaluation", "step", "train loss", "val loss", *shown, "verdict"]
+    rows = [
+        [
+            str(entry["index"]),
+            str(entry["step"]),
+            _number(entry["train_loss"], ".4g"),
+            _number(entry["val_loss"], ".4g"),
+            *(_number(entry["values"].get(key), ".3f") for key in shown),
+            entry["state"] or "-",
+        ]
+        for entry in entries
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return [
+        "  ".join(f"{text:>{width}}" for text, width in zip(row, widths, strict=True))
+        for row in [head, *rows]
+    ]
+
+
+def _main_keys(keys: Sequence[str]) -> list[str]:
+    """The first two main values of each group."""
+    groups: dict[str, list[str]] = {}
+    for key in keys:
+        if is_headline(key):
+            groups.setdefault(key.rpartition("/")[0], []).append(key)
+    return [key for group in groups.values() for key in group[:2]]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None or math.isnan(value) else format(value, form)
+
+
 def _cell(name: str, value: float, before: float | None, ends: Sequence[float] | None) -> str:
     """One value, half the width of its interval, and its change."""
     if math.isnan(value):
