@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # what type checkers and editors read
     from lightning_vlmeval.analysis.overfitting import OverfittingDetector
     from lightning_vlmeval.callback import VLMEvalCallback
+    from lightning_vlmeval.functional.response import validate_response
     from lightning_vlmeval.sample import Sample
 
 __version__ = "0.1.0"
-__all__ = ["OverfittingDetector", "Sample", "VLMEvalCallback"]
+__all__ = ["OverfittingDetector", "Sample", "VLMEvalCallback", "validate_response"]
 
 _HOMES = {
     "OverfittingDetector": "lightning_vlmeval.analysis.overfitting",
     "Sample": "lightning_vlmeval.sample",
     "VLMEvalCallback": "lightning_vlmeval.callback",
+    "validate_response": "lightning_vlmeval.functional.response",
 }
 
 

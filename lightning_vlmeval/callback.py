@@ -70,7 +70,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
 
     Args:
         task: What the answers are, or several: ``phrase_grounding`` (boxes), ``vqa`` (short
-            answers), ``freeform`` (texts). It picks the metrics. With several, a list `task` among
+            answers), ``freeform`` (JSON, YAML, CSV, reports). It picks the metrics. With several, a list `task` among
             the returned values says which each sample is of; without it the target decides.
         metrics: Metrics instead of the task's: names, objects, or objects by name.
         iou_threshold: From which intersection over union on a box counts as found.
@@ -78,6 +78,9 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         box_format: The model family, such as ``qwen3-vl``, whose way to write boxes the answers are
             in; then answers and targets may be texts, and each sample needs its image's `size`.
             None: answers come as boxes.
+        output_format: What free answers are written in; None for prose.
+        schema: The JSON Schema, or the short form ``{"count": int}``, that free answers keep to.
+        required_fields: The fields that free answers must have.
         encoder: The encoder of BERTScore: a local folder or the name of a model; None for the
             small one of the extra `encoder`, where it is installed.
         output_keys: What the validation step calls what it returns, where it is not `preds`,
@@ -112,6 +115,9 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         iou_threshold: float = 0.5,
         box_coordinates: Literal["xyxy", "xywh", "cxcywh"] = "xyxy",
         box_format: str | BoxFormat | None = None,
+        output_format: Literal["json", "yaml", "csv"] | None = "json",
+        schema: dict[str, Any] | None = None,
+        required_fields: list[str] | None = None,
         encoder: str | None = None,
         output_keys: dict[str, str] | None = None,
         monitor: str = "val_loss",
@@ -134,6 +140,9 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
             iou_threshold=iou_threshold,
             box_coordinates=box_coordinates,
             box_format=box_format,
+            output_format=output_format,
+            schema=schema,
+            required_fields=required_fields,
             encoder=encoder,
         )
         self.monitor = monitor

@@ -2,8 +2,14 @@
 
 from lightning_vlmeval.metrics.answers import AnswerScore
 from lightning_vlmeval.metrics.bertscore import BERTScore
-from lightning_vlmeval.metrics.grounding import GroundingF1, GroundingIoU, GroundingScore
+from lightning_vlmeval.metrics.grounding import (
+    BoxAnswers,
+    GroundingF1,
+    GroundingIoU,
+    GroundingScore,
+)
 from lightning_vlmeval.metrics.health import OutputHealth
+from lightning_vlmeval.metrics.structured import StructuredOutputScore
 from lightning_vlmeval.metrics.table_metric import TableMetric
 from lightning_vlmeval.metrics.text import (
     BLEUScore,
@@ -17,6 +23,7 @@ __all__ = [
     "AnswerScore",
     "BERTScore",
     "BLEUScore",
+    "BoxAnswers",
     "CHRFScore",
     "CIDErScore",
     "GroundingF1",
@@ -25,5 +32,6 @@ __all__ = [
     "METEORScore",
     "OutputHealth",
     "ROUGEScore",
+    "StructuredOutputScore",
     "TableMetric",
 ]

@@ -4,10 +4,10 @@ from typing import Any
 
 from lightning_vlmeval.functional.bertscore import BERTScorer
 from lightning_vlmeval.functional.encoder import resolve_encoder
-from lightning_vlmeval.metrics.table_metric import TableMetric
+from lightning_vlmeval.metrics.text import TextMetric
 
 
-class BERTScore(TableMetric):
+class BERTScore(TextMetric):
     """The means of BERTScore's precision, recall and F1: tokens matched by meaning, not by form.
 
     Equal to bert-score's value for each pair of texts scored on its own; `BERTScorer` defines it.

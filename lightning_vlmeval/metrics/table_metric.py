@@ -51,6 +51,9 @@ class TableMetric(Metric):
     reads: ClassVar[str] = "preds"
     """Which part of a batch an evaluation session feeds it as `preds`."""
 
+    expects: ClassVar[str] = "target"
+    """Which part of a batch an evaluation session feeds it as `target`."""
+
     rows: list[Tensor]
     keys: list[Tensor]
     _known: set[str]

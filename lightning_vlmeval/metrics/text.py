@@ -13,7 +13,13 @@ from lightning_vlmeval.metrics.table_metric import TableMetric
 Tokenizer = Callable[[str], Sequence[str]]
 
 
-class BLEUScore(TableMetric):
+class TextMetric(TableMetric):
+    """A metric of texts: where a target is an object, its text is what counts."""
+
+    expects = "target_texts"
+
+
+class BLEUScore(TextMetric):
     """Corpus BLEU in [0, 1]: the precision of n-grams, times a penalty for short answers.
 
     Equal to sacrebleu's score divided by 100, with its options; `BLEUScorer` defines it. `compute`
@@ -57,7 +63,7 @@ class BLEUScore(TableMetric):
         super().__init__(scorer, **kwargs)
 
 
-class CHRFScore(TableMetric):
+class CHRFScore(TextMetric):
     """The F score of character n-grams in [0, 1]: sacrebleu's chrF divided by 100.
 
     `compute` returns `chrf`; `CHRFScorer` defines it.
@@ -99,7 +105,7 @@ class CHRFScore(TableMetric):
         super().__init__(scorer, **kwargs)
 
 
-class ROUGEScore(TableMetric):
+class ROUGEScore(TextMetric):
     """The mean over samples of n-gram and subsequence recall, precision and F: rouge-score's.
 
     `compute` returns `rouge1_precision`, `rouge1_recall`, `rouge1_fmeasure` and the like for each of
@@ -134,7 +140,7 @@ class ROUGEScore(TableMetric):
         super().__init__(scorer, **kwargs)
 
 
-class METEORScore(TableMetric):
+class METEORScore(TextMetric):
     """The mean over samples of METEOR: words matched by form, stem and synonym, less disorder.
 
     Equal to NLTK's `meteor_score` on the same words; `METEORScorer` defines it. `compute` returns
@@ -172,7 +178,7 @@ class METEORScore(TableMetric):
         super().__init__(scorer, **kwargs)
 
 
-class CIDErScore(TableMetric):
+class CIDErScore(TextMetric):
     """Consensus with the references, weighted by how rare an n-gram is in the set, in [0, 10].
 
     `compute` returns `cider` and `cider_d`; `CIDErScorer` defines them.

@@ -257,10 +257,10 @@ class EvaluationSession:
 
 def _update(metric: Metric, batch: Batch, ids: Sequence[str]) -> None:
     if isinstance(metric, TableMetric):
-        read = getattr(batch, metric.reads)
+        preds, target = getattr(batch, metric.reads), getattr(batch, metric.expects)
         metric.update(
-            batch.preds if read is None else read,
-            batch.target,
+            batch.preds if preds is None else preds,
+            batch.target if target is None else target,
             ids,
             groups=batch.group,
             prompts=batch.prompt,

@@ -10,7 +10,7 @@ from torchmetrics import Metric
 from lightning_vlmeval.errors import ConfigurationError, InputError
 from lightning_vlmeval.session.box_reader import BoxReader
 from lightning_vlmeval.session.evaluation import Evaluation, EvaluationSession
-from lightning_vlmeval.session.outputs import Batch, read_batch
+from lightning_vlmeval.session.outputs import Batch, read_batch, with_texts
 from lightning_vlmeval.session.positions import Positions
 from lightning_vlmeval.session.tasks import task_of, task_routes
 
@@ -93,14 +93,16 @@ class LoaderSessions:
         self._proven.add(index)
 
     def _read(self, outputs: object, batch: object) -> Batch:
-        """The samples, each with its task where there are several, and boxes for texts."""
+        """The samples, each with its task where there are several, read as their tasks want."""
         samples = read_batch(outputs, batch, self._output_keys)
         if samples.task is None and len(self._tasks) > 1:
             found = [task_of(target, self._tasks) for target in samples.target]
             samples = replace(samples, task=found)
+        tasks = samples.task or self._tasks * len(samples)
+        if "freeform" in self._tasks:
+            samples = with_texts(samples, [i for i, task in enumerate(tasks) if task == "freeform"])
         if self.reader is None:
             return samples
-        tasks = samples.task or self._tasks * len(samples)
         boxes = [i for i, task in enumerate(tasks) if task == "phrase_grounding"]
         return self.reader.read(samples, boxes)
 

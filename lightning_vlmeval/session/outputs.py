@@ -1,5 +1,6 @@
 """What a validation step returned, as a batch of samples."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -43,6 +44,7 @@ class Batch:
     loss: float | None = None
     texts: Sequence[Any] | None = None  # the answers as the model wrote them, where `preds` are not
     parsed: Sequence[Any] | None = None  # what was read in them
+    target_texts: Sequence[Any] | None = None  # the targets as texts, where some are objects
 
     def __len__(self) -> int:
         return len(self.preds)
@@ -105,6 +107,26 @@ def read_batch(outputs: object, batch: object, names: Mapping[str, str]) -> Batc
                 f"but got {len(value)}"
             )
     return Batch(**lists, loss=_loss(outputs, names))
+
+
+def with_texts(batch: Batch, positions: Sequence[int]) -> Batch:
+    """The batch with the targets that are objects as JSON texts beside them.
+
+    Args:
+        batch: Samples.
+        positions: Those whose targets may be objects.
+    """
+    texts = list(batch.target)
+    for i in positions:
+        if not _is_text(texts[i]):
+            texts[i] = json.dumps(texts[i], ensure_ascii=False, default=str)
+    return replace(batch, target_texts=texts)
+
+
+def _is_text(target: object) -> bool:
+    """Whether a target is a text, or a list of accepted texts."""
+    several = isinstance(target, (list, tuple)) and all(isinstance(one, str) for one in target)
+    return isinstance(target, str) or (several and bool(target))
 
 
 def _from_samples(samples: Sequence[Sample], loss: float | None) -> Batch:

@@ -10,6 +10,7 @@ from lightning_vlmeval.metrics.answers import AnswerScore
 from lightning_vlmeval.metrics.bertscore import BERTScore
 from lightning_vlmeval.metrics.grounding import BoxAnswers, GroundingScore
 from lightning_vlmeval.metrics.health import OutputHealth
+from lightning_vlmeval.metrics.structured import StructuredOutputScore
 from lightning_vlmeval.metrics.table_metric import TableMetric
 from lightning_vlmeval.metrics.text import (
     BLEUScore,
@@ -22,7 +23,7 @@ from lightning_vlmeval.metrics.text import (
 TASKS = {
     "phrase_grounding": ("grounding", "box_answers", "health"),
     "vqa": ("bertscore", "bleu", "meteor", "rouge", "answers", "health"),
-    "freeform": ("bertscore", "bleu", "rouge", "health"),
+    "freeform": ("structured", "bertscore", "bleu", "health"),
 }
 """The metrics of each task."""
 
@@ -41,6 +42,9 @@ _MAKERS: dict[str, Callable[[Options], TableMetric]] = {
     "cider": lambda _: CIDErScore(),
     "answers": lambda _: AnswerScore(),
     "health": lambda _: OutputHealth(),
+    "structured": lambda o: StructuredOutputScore(
+        o["output_format"] or "json", o["schema"], o["required_fields"] or ()
+    ),
 }
 
 
@@ -97,8 +101,12 @@ def _defaults(tasks: Sequence[str], options: Options) -> tuple[dict[str, Metric]
 
 
 def _metrics_of(task: str, options: Options) -> list[str]:
-    boxes_given = task == "phrase_grounding" and not options.get("box_format")
-    return [name for name in TASKS[task] if not (boxes_given and name in _OF_TEXTS)]
+    left_out: tuple[str, ...] = ()
+    if task == "phrase_grounding" and not options["box_format"]:
+        left_out = _OF_TEXTS
+    if task == "freeform" and options["output_format"] is None:
+        left_out = ("structured",)
+    return [name for name in TASKS[task] if name not in left_out]
 
 
 def _named(metric: str | Metric, options: Options) -> tuple[str, Metric]:
@@ -162,4 +170,7 @@ def task_of(target: object, tasks: Sequence[str]) -> str:
     several = isinstance(target, (list, tuple)) and bool(target) and isinstance(target[0], str)
     if texts and (isinstance(target, str) or several):
         return texts[0]
+    objects = isinstance(target, Mapping) and "boxes" not in target
+    if "freeform" in tasks and objects:
+        return "freeform"
     return "phrase_grounding" if "phrase_grounding" in tasks else texts[0]

@@ -20,6 +20,7 @@ from lightning_vlmeval.metrics import (
     METEORScore,
     OutputHealth,
     ROUGEScore,
+    StructuredOutputScore,
 )
 from lightning_vlmeval.metrics.table_metric import TableMetric
 from tests.metrics.conformance import Case
@@ -90,6 +91,26 @@ CASES = [
         {"prompts": ["how many?"] * 7, "truncated": [False, True] + [False] * 5},
     ),
 ]
+DEFECT = {"type": str, "count": int, "place": {"x": float}}
+RECORDS = [{"type": "dent", "count": n, "place": {"x": n / 3}} for n in range(7)]
+DOCUMENTS = [
+    '{"type": "dent", "count": 0, "place": {"x": 0.0}}',
+    '```json\n{"type": "dent", "count": 1, "place": {"x": 0.5}}\n```',
+    '{"type": "dent", "count": "2"}',
+    "{'type': 'scratch', 'count': 3, 'place': {'x': 1}",
+    "",
+    "There is a dent.",
+    '{"type": "dent", "count": 6, "place": {"x": 2.0}, "colour": "red"}',
+]
+CASES.append(
+    Case(
+        "structured",
+        lambda: StructuredOutputScore(schema=DEFECT),
+        DOCUMENTS,
+        RECORDS,
+        EXTRA,
+    )
+)
 try:
     find_wordnet()
 except MissingExtraError:
