@@ -86,7 +86,6 @@ class Scorer(ABC):
         Raises:
             MissingExtraError: Something is not installed; the message says how to get it.
         """
-        return None
 
     def payloads(self, preds: Sequence[Any], target: Sequence[Any]) -> Sequence[bytes] | None:
         """Bytes to keep beside each row, for scores that no column sum can give; None for none.
