@@ -2,13 +2,13 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 Quad = tuple[float, float, float, float]
 Size = tuple[float, float]
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """A rectangle in pixels of the original image, with the text that names it.
 
     Args:
@@ -20,6 +20,7 @@ class Box:
         'cat'
     """
 
+    # A tuple, so that it may be in a batch: Lightning refuses to move frozen dataclasses.
     label: str
     xyxy: Quad
 

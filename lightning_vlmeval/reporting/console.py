@@ -8,11 +8,11 @@ from typing import Any
 # The values worth reading at every evaluation; all of them are in the logs. A group that is not
 # named here shows its first values.
 HEADLINES = {
-    "grounding": ("f1", "precision", "recall", "iou", "mean_iou"),
+    "grounding": ("f1", "mean_iou", "precision", "recall", "iou"),
     "text": ("bertscore_f1", "bleu", "meteor", "rougeL_fmeasure", "rougeL_recall"),
     "answers": ("exact_match", "token_f1", "vqa_accuracy"),
     "structured": ("format_compliance", "schema_adherence", "field_f1"),
-    "health": ("healthy", "empty", "truncated", "repetition"),
+    "health": ("healthy", "truncated", "empty", "repetition"),
 }
 _OTHERS = 4
 _WIDTH = 100
@@ -142,11 +142,11 @@ def history_lines(
 
 def _main_keys(keys: Sequence[str]) -> list[str]:
     """The first two main values of each group."""
-    groups: dict[str, list[str]] = {}
-    for key in keys:
-        if is_headline(key):
-            groups.setdefault(key.rpartition("/")[0], []).append(key)
-    return [key for group in groups.values() for key in group[:2]]
+    chosen = []
+    for group in dict.fromkeys(key.rpartition("/")[0] for key in keys):
+        shown = HEADLINES.get(group.rpartition("/")[2], ())
+        chosen += [key for name in shown if (key := f"{group}/{name}") in keys][:2]
+    return chosen
 
 
 def _number(value: float | None, form: str) -> str:

@@ -177,7 +177,8 @@ def emit(trainer: Any, text: str) -> None:
         return
     bars = class_names(trainer.progress_bar_callback)
     if "RichProgressBar" in bars:  # the bar's own console must print, or the bar garbles the lines
-        importlib.import_module("rich").get_console().print(text, markup=False, highlight=False)
+        console = importlib.import_module("rich").get_console()
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     elif "TQDMProgressBar" in bars and isinstance(sys.stdout, io.TextIOBase):
         importlib.import_module("tqdm").tqdm.write(text, file=sys.stdout)
     else:
