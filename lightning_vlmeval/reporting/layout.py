@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from lightning_vlmeval.keys import interval_keys
+from lightning_vlmeval.reporting.console import HEADLINES
 
 Layout = dict[str, dict[str, list[str | list[str]]]]
 
@@ -34,11 +35,17 @@ def custom_scalars(tags: Sequence[str], monitor: str = "val_loss") -> Layout:
         if chosen:
             # A tag is a regular expression that TensorBoard matches at the start only.
             charts[title] = ["Multiline", [f"^{re.escape(tag)}$" for tag in chosen]]
-    for tag in tags:
+    for tag in sorted(tags, key=_place, reverse=True):  # TensorBoard shows the last one first
         low, high = interval_keys(tag)
         if low in tags:
             charts[f"{tag}, 95 % interval"] = ["Margin", [tag, low, high]]
     return {"vlmeval": charts} if charts else {}
+
+
+def _place(tag: str) -> int:
+    """Where a value's own chart stands: in the order of the main values, others at the end."""
+    main = [f"{group}/{name}" for group, names in HEADLINES.items() for name in names]
+    return next((place for place, key in enumerate(main) if _ends(tag, key)), len(main))
 
 
 def _ends(tag: str, ending: str) -> bool:
