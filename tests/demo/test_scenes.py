@@ -76,4 +76,3 @@ def test_data_sets_are_the_same_in_every_process_and_share_no_example() -> None:
     assert not set(pictures[0]) & set(pictures[2])
     with pytest.raises(IndexError, match="Expected an index below 50, but got 50"):
         first[50]
-
