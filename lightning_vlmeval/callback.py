@@ -2,41 +2,35 @@
 
 import importlib
 import math
-import time
 import warnings
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torchmetrics import Metric
 
 from lightning_vlmeval.analysis.overfitting import OverfittingDetector, Verdict
-from lightning_vlmeval.keys import (
-    OVERFITTING_FLAG,
-    OVERFITTING_SEVERITY,
-    TRAIN_LOSS,
-    interval_keys,
-    log_key,
-)
+from lightning_vlmeval.errors import ConfigurationError
+from lightning_vlmeval.keys import TRAIN_LOSS
 from lightning_vlmeval.parsing import BoxFormat
-from lightning_vlmeval.reporting.console import evaluation_lines, history_lines, is_headline
+from lightning_vlmeval.reporting.console import history_lines
 from lightning_vlmeval.session.box_reader import BoxReader
+from lightning_vlmeval.session.generation import Generator
 from lightning_vlmeval.session.history import Evaluations, History
 from lightning_vlmeval.session.loaders import LoaderSessions
+from lightning_vlmeval.session.monitor import Monitor
+from lightning_vlmeval.session.predictions import HOOK, Predictions
 from lightning_vlmeval.session.tasks import make_metrics
 from lightning_vlmeval.session.trainer import (
     check_every_rank,
     emit,
-    evaluation_loaders,
     log_directly,
     log_layout,
     log_step,
     log_values,
     planned_evaluations,
-    quiet,
 )
-from lightning_vlmeval.session.training_loss import TrainingLoss
+from lightning_vlmeval.session.training_samples import TrainingSamples
 
 
 def _bases() -> tuple[type, ...]:
@@ -62,6 +56,8 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
 
         return {"loss": loss, "preds": answers, "target": references, "id": ids}
 
+    or it returns the loss alone, and `generate=Generator(processor)` generates the answers.
+
     At the end of the validation each metric's values over all samples of all ranks, each sample
     once, are logged as ``val/{group}/{metric}``, so that `ModelCheckpoint` and `EarlyStopping` can
     monitor them, with any logger or none. A module that has a method
@@ -70,8 +66,9 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
 
     Args:
         task: What the answers are, or several: ``phrase_grounding`` (boxes), ``vqa`` (short
-            answers), ``freeform`` (JSON, YAML, CSV, reports). It picks the metrics. With several, a list `task` among
-            the returned values says which each sample is of; without it the target decides.
+            answers), ``freeform`` (JSON, YAML, CSV, reports). It picks the metrics. With several, a
+            list `task` among the returned values says which each sample is of; without it the
+            target decides.
         metrics: Metrics instead of the task's: names, objects, or objects by name.
         iou_threshold: From which intersection over union on a box counts as found.
         box_coordinates: How boxes are given: ``xyxy``, ``xywh`` or ``cxcywh``.
@@ -86,6 +83,16 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         output_keys: What the validation step calls what it returns, where it is not `preds`,
             `target`, `id`, `prompt`, `group`, `truncated`, `task`, `size`, `fed_size`, `losses`
             and `loss`.
+        generate: Gives the answers to a batch, where the validation step does not: a `Generator`
+            for a model of `transformers`, or a callable of the module and the batch that returns
+            the answers, or a dict with them as `preds`. A text names a method of the module,
+            called with the batch, or is the dotted path of such a callable.
+        generate_samples: For how many samples to generate at an evaluation, about, the same ones
+            each time; None for all. The loss is of all.
+        generate_whole_every: Generate for all samples at every n-th evaluation.
+        training_samples: For how many samples of the training set to generate as well, the same
+            ones each time, logged as `train/...`: far better values than on the validation set
+            mean that the model memorises. It needs `generate` or `vlmeval_step`.
         monitor: The validation loss that the module logs, for the overfitting rule where the
             validation step returns none.
         evaluate_untrained: Evaluate the whole set before the first step, as evaluation 0. None:
@@ -99,9 +106,6 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         tensorboard_layout: Write a custom-scalars page; a run has room for one.
         print_results: Print the main values after each evaluation.
         name: Tells apart several of these callbacks in one Trainer: put before the keys.
-
-    Attributes:
-        evaluations: The last evaluation's results by dataloader, with the tables behind the values.
 
     Raises:
         ConfigurationError: An option that cannot work, here or before the first training step;
@@ -120,6 +124,10 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         required_fields: list[str] | None = None,
         encoder: str | None = None,
         output_keys: dict[str, str] | None = None,
+        generate: Generator | str | Callable[[Any, Any], Any] | None = None,
+        generate_samples: int | None = None,
+        generate_whole_every: int | None = None,
+        training_samples: int = 0,
         monitor: str = "val_loss",
         evaluate_untrained: bool | None = None,
         patience: int = 3,
@@ -148,37 +156,47 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         self.monitor = monitor
         self.evaluate_untrained = evaluate_untrained
         self.stop_on_overfitting = stop_on_overfitting
-        self.intervals = intervals
         self.log_losses = log_losses
         self.tensorboard_layout = tensorboard_layout
         self.print_results = print_results
         self.name = name
-        self.evaluations: Evaluations = {}
-        self._history = History(
-            OverfittingDetector(patience=patience, min_rise=min_rise, noise_factor=noise_factor)
+        self.training_samples = training_samples
+        predictions = Predictions(generate, generate_samples, generate_whole_every)
+
+        def sessions(metrics: dict[str, Metric], predictions: Predictions) -> LoaderSessions:
+            reader = None if box_format is None else BoxReader(box_format)
+            return LoaderSessions(metrics, self.tasks, output_keys or {}, reader, predictions)
+
+        copies = {key: metric.clone() for key, metric in self.metrics.items()}
+        self._run = Monitor(
+            sessions(self.metrics, predictions),
+            History(
+                OverfittingDetector(patience=patience, min_rise=min_rise, noise_factor=noise_factor)
+            ),
+            TrainingSamples(sessions(copies, Predictions(generate)), training_samples)
+            if training_samples
+            else None,
+            monitor=monitor,
+            name=name,
+            intervals=intervals,
+            log_losses=log_losses,
         )
-        self._sessions = LoaderSessions(
-            self.metrics,
-            self.tasks,
-            dict(output_keys or {}),
-            None if box_format is None else BoxReader(box_format),
-        )
-        self._training_loss = TrainingLoss()
-        self._stage = "fit"
-        self._seen_loss: object = None
-        self._started = 0.0
         self._laid_out = False
-        self._remarks: list[str] = []
+
+    @property
+    def evaluations(self) -> Evaluations:
+        """The last evaluation's results by dataloader, with the tables behind the values."""
+        return self._run.evaluations
 
     @property
     def history(self) -> list[dict[str, Any]]:
         """The run's evaluations, one dict of plain values each, the untrained model's first."""
-        return self._history.entries
+        return self._run.history.entries
 
     @property
     def verdict(self) -> Verdict | None:
         """What the losses say so far; None before the first evaluation after training."""
-        return self._history.verdict
+        return self._run.verdict
 
     # ------------------------------------------------------------------------------- set-up
 
@@ -189,10 +207,10 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Check what can be checked before the data, and ask for evaluation 0."""
-        self._stage = str(getattr(stage, "value", stage))
+        self._run.fitting = str(getattr(stage, "value", stage)) == "fit"
         # Our values are the same on every rank already; Lightning cannot know and would warn.
         warnings.filterwarnings(
-            "ignore", message=rf".*`self\.log\('{self._key('')}.*sync_dist=True"
+            "ignore", message=rf".*`self\.log\('{self._run.key('')}.*sync_dist=True"
         )
         for note in self._notes:
             emit(trainer, note)
@@ -200,8 +218,15 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         wanted = self.evaluate_untrained
         if wanted is None:
             wanted = trainer.num_sanity_val_steps != 0
-        if self._stage == "fit" and wanted and not self.history:
+        if self._run.fitting and wanted and not self.history:
             trainer.num_sanity_val_steps = math.inf  # Lightning's own check, over the whole set
+        generated = self._run.sessions.predictions.generate is not None
+        if self.training_samples and not generated and not hasattr(pl_module, HOOK):
+            raise ConfigurationError(
+                f"Expected `generate`, or a method `{HOOK}` of {type(pl_module).__name__}, beside "
+                f"training_samples={self.training_samples}: the validation step answers batches of "
+                f"the validation set only"
+            )
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Warn where there is nothing to evaluate."""
@@ -215,11 +240,13 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Check that every rank evaluates, and that the run evaluates often enough."""
         if trainer.global_rank != 0:
-            self._training_loss.restore(None)  # a checkpoint holds rank zero's part for all ranks
+            self._run.training_loss.restore(
+                None
+            )  # a checkpoint holds rank zero's part for all ranks
         if not trainer.enable_validation:
             return
         check_every_rank(trainer)
-        shortfall = self._history.detector.shortfall(planned_evaluations(trainer))
+        shortfall = self._run.history.detector.shortfall(planned_evaluations(trainer))
         if shortfall is not None and not trainer.fast_dev_run:
             emit(trainer, f"VLMEvalCallback: {shortfall}")
 
@@ -234,16 +261,16 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
             return
         # Under automatic optimisation Lightning has divided it by the number of batches.
         scale = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
-        self._training_loss.add(loss, scale)
+        self._run.training_loss.add(loss, scale)
         step = log_step(trainer)
         if self.log_losses and trainer.loggers and (step + 1) % trainer.log_every_n_steps == 0:
-            log_directly(trainer, {self._key(TRAIN_LOSS): float(loss.detach()) * scale}, step)
+            log_directly(trainer, {self._run.key(TRAIN_LOSS): float(loss.detach()) * scale}, step)
 
     # --------------------------------------------------------------------------- evaluation
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin an evaluation."""
-        self._start(trainer, "val")
+        self._run.start(trainer, "val")
 
     def on_validation_batch_end(
         self,
@@ -255,7 +282,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         dataloader_idx: int = 0,
     ) -> None:
         """Add a batch's samples."""
-        self._add(pl_module, outputs, batch, batch_idx, dataloader_idx)
+        self._run.add(pl_module, outputs, batch, batch_idx, dataloader_idx)
 
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Compute and log the values."""
@@ -266,30 +293,30 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         """Judge by the loss that the module logged, where it returned none; print."""
         if trainer.sanity_checking:
             return
-        late = self._read_loss(trainer)
-        if self._stage == "fit":
+        late = self._run.read_loss(trainer)
+        if self._run.fitting:
             if late and self._judge(trainer):
-                log_directly(trainer, self._verdict_values(), log_step(trainer))
-            self._history.keep()
+                log_directly(trainer, self._run.verdict_values(), log_step(trainer))
+            self._run.history.keep()
             self._lay_out(trainer)
         elif not self.history and trainer.global_step == 0:
-            self._history.keep()  # `trainer.validate` before the fit: the untrained model
+            self._run.history.keep()  # `trainer.validate` before the fit: the untrained model
         self._print(trainer)
 
     def on_sanity_check_end(self, trainer: Any, pl_module: Any) -> None:
         """Keep a sanity check of the whole set as evaluation 0, the untrained model's."""
         if trainer.num_sanity_val_steps == math.inf and not self.history:
             check_every_rank(trainer)
-            self._compute(trainer, "val")
-            self._read_loss(trainer)
-            log_directly(trainer, self._values("val"), 0)
-            self._history.keep()
+            self._run.compute(trainer, pl_module, "val")
+            self._run.read_loss(trainer)
+            log_directly(trainer, self._run.values("val"), 0)
+            self._run.history.keep()
             self._print(trainer)
-        self._sessions.reset()
+        self._run.sessions.reset()
 
     def on_test_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin a test."""
-        self._start(trainer, "test")
+        self._run.start(trainer, "test")
 
     def on_test_batch_end(
         self,
@@ -301,7 +328,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         dataloader_idx: int = 0,
     ) -> None:
         """Add a batch's samples."""
-        self._add(pl_module, outputs, batch, batch_idx, dataloader_idx)
+        self._run.add(pl_module, outputs, batch, batch_idx, dataloader_idx)
 
     def on_test_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Compute and log the test's values."""
@@ -313,146 +340,44 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Leave no half evaluation behind."""
-        self._sessions.reset()
-
-    def _start(self, trainer: Any, stage: str) -> None:
-        self._started = time.perf_counter()
-        loaders, batches, mixed = evaluation_loaders(trainer, stage)
-        with quiet():
-            self._sessions.start(loaders, batches, rank=trainer.global_rank, mixed=mixed)
-
-    def _add(
-        self, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int
-    ) -> None:
-        with quiet():
-            if hasattr(pl_module, "vlmeval_step"):
-                loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
-                outputs = {"loss": loss, **pl_module.vlmeval_step(batch, batch_idx, dataloader_idx)}
-            self._sessions.update(outputs, batch, batch_idx, dataloader_idx)
-
-    def _compute(self, trainer: Any, stage: str) -> None:
-        """The values over all ranks, and the training loss since the last time. A collective."""
-        train_loss, nonfinite = math.nan, 0
-        with quiet():
-            self.evaluations = self._sessions.compute()
-            self._remarks = self._sessions.notes()
-            self._sessions.reset()
-            if self._stage == "fit" and not trainer.sanity_checking:
-                train_loss, nonfinite = self._training_loss.take(trainer.strategy)
-        values: dict[str, float] = {}
-        intervals: dict[str, tuple[float, float]] = {}
-        for loader, evaluation in self.evaluations.items():
-            name = partial(log_key, stage, dataloader=loader)
-            values |= {name(key): value for key, value in evaluation.scores.items()}
-            known = evaluation.intervals() if self.intervals else {}
-            intervals |= {name(key): ends for key, ends in known.items()}
-        self._history.begin(
-            self.evaluations,
-            values,
-            {key: ends for key, ends in intervals.items() if is_headline(key)},
-            step=int(trainer.global_step),
-            epoch=int(trainer.current_epoch),
-            train_loss=train_loss,
-            nonfinite_train_batches=nonfinite,
-        )
+        self._run.sessions.reset()
 
     def _finish(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Compute, judge where the validation step returned losses, log."""
-        self._compute(trainer, stage)
-        values = self._values(stage)
-        if self._stage == "fit" and self._history.current["val_loss"] is not None:
+        self._run.compute(trainer, pl_module, stage)
+        values = self._run.values(stage)
+        if self._run.fitting and self._run.history.current["val_loss"] is not None:
             self._judge(trainer)
-            values |= self._verdict_values()
+            values |= self._run.verdict_values()
         log_values(pl_module, values)
+
+    def _judge(self, trainer: Any) -> bool:
+        """Ask the overfitting rule, and stop where it says so; whether there is a verdict."""
+        verdict = self._run.judge(trainer)
+        if verdict is not None and verdict.state == "overfitting" and self.stop_on_overfitting:
+            trainer.should_stop = True  # the verdict is the same on every rank
+        return verdict is not None
 
     # ------------------------------------------------------------------------------ results
 
-    def _key(self, key: str) -> str:
-        return key if self.name is None else f"{self.name}/{key}"
-
-    def _values(self, stage: str) -> dict[str, float]:
-        """What the current evaluation has to log."""
-        entry = self._history.current
-        values = dict(entry["values"])
-        for key, ends in entry["intervals"].items():
-            values |= dict(zip(interval_keys(key), ends, strict=True))
-        if self.log_losses and entry["val_loss"] is not None:
-            values[log_key(stage, "loss")] = entry["val_loss"]
-        return {self._key(key): value for key, value in values.items()}
-
-    def _read_loss(self, trainer: Any) -> bool:
-        """Take the monitored loss where the validation step returned none; whether there was one."""
-        loss = trainer.callback_metrics.get(self.monitor)
-        fresh = loss is not None and loss is not self._seen_loss  # or it is an earlier validation's
-        self._seen_loss = loss
-        if self._history.current["val_loss"] is not None or not fresh:
-            return False
-        self._history.current["val_loss"] = float(loss)
-        return True
-
-    def _judge(self, trainer: Any) -> bool:
-        """Ask the overfitting rule, say so where the verdict changed; whether there is one."""
-        (evaluation, *_) = self.evaluations.values()
-        changed = self._history.judge(evaluation.sample_losses)
-        verdict = self.verdict
-        if verdict is None:
-            return False
-        overfitting = verdict.state == "overfitting"
-        if changed and overfitting and trainer.is_global_zero:
-            warnings.warn(verdict.reason, stacklevel=2)
-        elif changed:
-            emit(trainer, f"VLMEvalCallback: {verdict.state}: {verdict.reason}")
-        if overfitting and self.stop_on_overfitting:
-            trainer.should_stop = True  # the verdict is the same on every rank
-        return True
-
-    def _verdict_values(self) -> dict[str, float]:
-        if self.verdict is None:
-            return {}
-        return {
-            self._key(OVERFITTING_FLAG): float(self.verdict.state == "overfitting"),
-            self._key(OVERFITTING_SEVERITY): self.verdict.severity,
-        }
-
     def _print(self, trainer: Any) -> None:
         """The main values, what was counted and what it cost, on rank zero."""
-        if not trainer.is_global_zero:
-            return
-        for evaluation in self.evaluations.values():
-            for metric, why in evaluation.failures.items():
-                warnings.warn(f"The metric {metric!r} failed: {why}", stacklevel=2)
-            missing = evaluation.accounting.missing
-            if missing:
-                warnings.warn(f"{missing} samples of the validation set did not come", stacklevel=2)
-        if self.print_results:
-            total = time.perf_counter() - self._started
-            metrics = sum(evaluation.seconds for evaluation in self.evaluations.values())
-            cost = f"{total:.1f} s, of which metrics {metrics:.2f} s"
-            emit(trainer, self.summary([cost, *self._remarks]))
+        if trainer.is_global_zero:
+            self._run.warn_of_failures()
+            if self.print_results:
+                emit(trainer, self._run.summary((self._run.cost(),)))
 
     def _lay_out(self, trainer: Any) -> None:
         """Write the custom-scalars page, once the tags are known."""
         if self.tensorboard_layout and not self._laid_out:
             self._laid_out = True
-            tags = [*self._values("val"), self._key(TRAIN_LOSS)]
+            tags = [*self._run.values("val"), self._run.key(TRAIN_LOSS)]
             logged = [self.monitor] if self.monitor in trainer.callback_metrics else []
             log_layout(trainer, tags + logged, self.monitor)
 
-    def summary(self, costs: Sequence[str] = ()) -> str:
-        """The last evaluation in a few lines.
-
-        Args:
-            costs: What to add below.
-        """
-        if not self._history.current:
-            return "no evaluation yet"
-        errors = [
-            f"{name}: {why}"
-            for evaluation in self.evaluations.values()
-            for name, why in evaluation.accounting.errors.items()
-        ]
-        lines = evaluation_lines(self._history.current, self._history.previous, [*costs, *errors])
-        return "\n".join(lines)
+    def summary(self) -> str:
+        """The last evaluation in a few lines."""
+        return self._run.summary()
 
     def history_table(self, keys: Sequence[str] | None = None) -> str:
         """The run's evaluations as a table, one row each.
@@ -467,8 +392,8 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""
         return {
-            "history": self._history.state_dict(),
-            "training_loss": self._training_loss.state(),
+            "history": self._run.history.state_dict(),
+            "training_loss": self._run.training_loss.state(),
         }
 
     def __getstate__(self) -> dict[str, Any]:
@@ -480,6 +405,6 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
 
         `trainer.validate(ckpt_path=...)` loads states too, and must not turn the history back.
         """
-        if self._stage == "fit":
-            self._history.load_state_dict(state_dict["history"])
-            self._training_loss.restore(state_dict["training_loss"])
+        if self._run.fitting:
+            self._run.history.load_state_dict(state_dict["history"])
+            self._run.training_loss.restore(state_dict["training_loss"])

@@ -8,7 +8,14 @@ import numpy as np
 
 from lightning_vlmeval.errors import ConfigurationError, InputError
 from lightning_vlmeval.functional.coordinates import CoordinateFinding, coordinate_doctor
-from lightning_vlmeval.parsing import Box, BoxFormat, LabelMatcher, Parsed, box_format
+from lightning_vlmeval.parsing import (
+    Box,
+    BoxFormat,
+    LabelMatcher,
+    Parsed,
+    box_format,
+    fed_size_from_grid,
+)
 from lightning_vlmeval.parsing.box import Size
 from lightning_vlmeval.session.outputs import Batch
 
@@ -81,14 +88,21 @@ class BoxReader:
                 f"Expected 'size', the width and height of each image, beside 'preds': boxes in the "
                 f"format {self.format.name!r} are read in pixels of the original image"
             )
-        if self.format.needs_fed_size and batch.fed_size is None:
-            raise ConfigurationError(
-                f"Expected 'fed_size', the width and height of each image after the processor's "
-                f"resize: the format {self.format.name!r} writes pixels of that image. "
-                f"`fed_size_from_grid` gives it from `image_grid_thw`"
-            )
-        fed = [None] * len(batch) if batch.fed_size is None else map(_pair, batch.fed_size)
-        return list(zip(map(_pair, batch.size), fed, strict=True))
+        return list(zip(map(_pair, batch.size), self._fed_sizes(batch), strict=True))
+
+    def _fed_sizes(self, batch: Batch) -> list[Size | None]:
+        """The sizes of the images as the model was fed them, given or from their grids of patches."""
+        if not self.format.needs_fed_size:
+            return [None] * len(batch)
+        if batch.fed_size is not None:
+            return list(map(_pair, batch.fed_size))
+        if batch.image_grid_thw is not None:
+            return [fed_size_from_grid(grid) for grid in batch.image_grid_thw]
+        raise ConfigurationError(
+            f"Expected 'fed_size', the width and height of each image after the processor's "
+            f"resize, or the processor's 'image_grid_thw', one row an image, in the batch: the "
+            f"format {self.format.name!r} writes pixels of that image"
+        )
 
     def _target(
         self, target: Any, size: Size, fed_size: Size | None, index: int

@@ -166,6 +166,16 @@ class EvaluationSession:
                 self._add(name, metric, batch, ids, strict)
         self._seconds += time.perf_counter() - start
 
+    def add_loss(self, loss: float, count: int) -> None:
+        """Add the mean validation loss of samples that are not scored.
+
+        Args:
+            loss: The mean.
+            count: How many.
+        """
+        self._tally.loss += loss * count
+        self._tally.weight += count
+
     def _add_losses(self, batch: Batch, ids: Sequence[str]) -> None:
         if batch.losses is not None:
             new = [i for i, name in enumerate(ids) if name not in self._losses._known_ids()]
@@ -173,8 +183,7 @@ class EvaluationSession:
                 [batch.losses[i] for i in new], [None] * len(new), [ids[i] for i in new]
             )
         elif batch.loss is not None and ids:
-            self._tally.loss += batch.loss * len(ids)
-            self._tally.weight += len(ids)
+            self.add_loss(batch.loss, len(ids))
 
     def _add(
         self, name: str, metric: Metric, batch: Batch, ids: Sequence[str], strict: bool
@@ -246,13 +255,15 @@ class EvaluationSession:
         return scores, failures
 
     def _loss(self, tallies: Sequence[_Tally], losses: Table) -> float | None:
-        if len(losses):
-            return self._losses.scorer.score(losses)["loss"]
+        """The mean over samples with losses of their own and over those with their batch's."""
+        own = self._losses.scorer.score(losses)["loss"]
         weight = sum(tally.weight for tally in tallies)
-        sums = [tally.loss for tally in tallies]
-        if not weight or not all(map(math.isfinite, sums)):
-            return math.nan if weight else None
-        return math.fsum(sums) / weight
+        if not weight:
+            return own if len(losses) else None
+        sums = [tally.loss for tally in tallies] + ([own * len(losses)] if len(losses) else [])
+        if not all(map(math.isfinite, sums)):
+            return math.nan
+        return math.fsum(sums) / (weight + len(losses))
 
 
 def _update(metric: Metric, batch: Batch, ids: Sequence[str]) -> None:

@@ -10,8 +10,9 @@ from torchmetrics import Metric
 from lightning_vlmeval.errors import ConfigurationError, InputError
 from lightning_vlmeval.session.box_reader import BoxReader
 from lightning_vlmeval.session.evaluation import Evaluation, EvaluationSession
-from lightning_vlmeval.session.outputs import Batch, read_batch, with_texts
+from lightning_vlmeval.session.outputs import Batch, batch_loss, read_batch, with_texts
 from lightning_vlmeval.session.positions import Positions
+from lightning_vlmeval.session.predictions import Predictions
 from lightning_vlmeval.session.tasks import task_of, task_routes
 
 
@@ -23,6 +24,7 @@ class LoaderSessions:
         tasks: The tasks of the samples.
         output_keys: What the validation step calls what it returns.
         reader: Reads boxes out of the answers' texts; None where they come as boxes.
+        predictions: Where the answers come from; None for the validation step.
     """
 
     def __init__(
@@ -31,16 +33,27 @@ class LoaderSessions:
         tasks: Sequence[str],
         output_keys: Mapping[str, str],
         reader: BoxReader | None = None,
+        predictions: Predictions | None = None,
     ) -> None:
         self.reader = reader
+        self.predictions = predictions or Predictions(None)
         self._metrics, self._tasks, self._output_keys = metrics, list(tasks), output_keys
         self._routes = task_routes(tasks, metrics)
         self._sessions: dict[int, EvaluationSession] = {}
         self._names: list[str | None] = []
         self._positions: list[Positions] = []
+        self._drawn: list[frozenset[int] | None] = []  # the batches to be scored
         self._proven: set[int] = set()  # dataloaders whose outputs were once read without a fault
 
-    def start(self, loaders: Any, num_batches: Sequence[float], *, rank: int, mixed: bool) -> None:
+    def start(
+        self,
+        loaders: Any,
+        num_batches: Sequence[float],
+        *,
+        rank: int,
+        mixed: bool = False,
+        index: int = 0,
+    ) -> None:
         """Begin an evaluation.
 
         Args:
@@ -48,7 +61,9 @@ class LoaderSessions:
             num_batches: How many batches of each are evaluated.
             rank: This process.
             mixed: Whether a batch comes from several dataloaders at once.
+            index: The evaluation's number.
         """
+        self.predictions.seconds = 0.0
         named = {None: None} if mixed else _named(loaders)
         self._names = list(named)
         limits = [*num_batches, *[float("inf")] * len(named)]
@@ -56,20 +71,29 @@ class LoaderSessions:
             Positions(loader, limit, rank)
             for loader, limit in zip(named.values(), limits, strict=False)
         ]
-        for index, positions in enumerate(self._positions):
-            if index not in self._sessions:
+        self._drawn = []
+        for number, positions in enumerate(self._positions):
+            if number not in self._sessions:
                 metrics = self._metrics
-                if index:
+                if number:
                     metrics = {name: metric.clone() for name, metric in metrics.items()}
-                self._sessions[index] = EvaluationSession(metrics, self._routes)
-            self._sessions[index].reset()
-            self._sessions[index].expect(positions.expected, replicated=positions.replicated)
+                self._sessions[number] = EvaluationSession(metrics, self._routes)
+            drawn = self.predictions.draw(
+                positions.num_batches, positions.batch_size, positions.ranks, index
+            )
+            self._drawn.append(drawn)
+            expected = positions.expected if drawn is None else positions.expected_in(drawn)
+            self._sessions[number].reset()
+            self._sessions[number].expect(expected, replicated=positions.replicated)
 
-    def update(self, outputs: object, batch: object, batch_idx: int, index: int) -> None:
-        """Add what the validation step returned for a batch.
+    def update(
+        self, pl_module: Any, outputs: object, batch: object, batch_idx: int, index: int
+    ) -> None:
+        """Add the answers to a batch.
 
         Args:
-            outputs: What it returned.
+            pl_module: The module.
+            outputs: What its validation step returned.
             batch: The batch.
             batch_idx: The batch's number on this rank.
             index: The dataloader's number.
@@ -78,8 +102,16 @@ class LoaderSessions:
             ConfigurationError: The outputs of the first batch do not hold what is needed.
             InputError: A sample of the first batch cannot be scored. Later ones are counted.
         """
+        drawn = self._drawn[index]
+        if drawn is not None and batch_idx not in drawn:
+            loss = batch_loss(outputs, self._output_keys)
+            if loss is not None:
+                count = self._positions[index].expected_in([batch_idx])
+                self._sessions[index].add_loss(loss, 1 if count is None else count)
+            return
         strict = index not in self._proven
         try:
+            outputs = self.predictions.ask(pl_module, outputs, batch, batch_idx, index)
             samples = self._read(outputs, batch)
             names = self._ids(samples, batch_idx, self._positions[index])
         except (ConfigurationError, InputError) as error:

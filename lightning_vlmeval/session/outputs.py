@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,10 +22,13 @@ KEYS = (
     "task",
     "size",
     "fed_size",
+    "image_grid_thw",
     "losses",
     "loss",
 )
 """What may be returned; `preds` and `target` must be."""
+
+_NEEDED = frozenset({"preds", "target", "id", "size", "fed_size", "losses"})
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Batch:
     task: Sequence[Any] | None = None
     size: Sequence[Any] | None = None
     fed_size: Sequence[Any] | None = None
+    image_grid_thw: Sequence[Any] | None = None  # the processor's patches of each image
     losses: Sequence[Any] | None = None
     loss: float | None = None
     texts: Sequence[Any] | None = None  # the answers as the model wrote them, where `preds` are not
@@ -71,8 +76,8 @@ def read_batch(outputs: object, batch: object, names: Mapping[str, str]) -> Batc
     Args:
         outputs: A dict with at least `preds` and `target`, one element a sample in each; or with
             `samples`, a list of `Sample`.
-        batch: The batch it was made from, where `id`, `size` and `fed_size` are looked for that are
-            not in the outputs.
+        batch: The batch it was made from, where everything but answers and losses is looked for
+            that is not in the outputs.
         names: What the user calls one of `KEYS`.
 
     Raises:
@@ -82,6 +87,9 @@ def read_batch(outputs: object, batch: object, names: Mapping[str, str]) -> Batc
     if isinstance(outputs, Mapping) and "samples" in outputs:
         return _from_samples(outputs["samples"], _loss(outputs, names))
     wanted = {key: names.get(key, key) for key in KEYS}
+    returned, found = outputs, _in_batch(batch, wanted)
+    if isinstance(outputs, Mapping):
+        outputs = {**found, **outputs}
     missing = [
         wanted[key]
         for key in ("preds", "target")
@@ -90,23 +98,34 @@ def read_batch(outputs: object, batch: object, names: Mapping[str, str]) -> Batc
     if missing or not isinstance(outputs, Mapping):
         raise ConfigurationError(
             f"Expected the validation step to return a dict with "
-            f"{' and '.join(map(repr, missing))}, but got {_described(outputs)}. Return the "
+            f"{' and '.join(map(repr, missing))}, but got {_described(returned)}. Return the "
             f"model's answers and what they should have been, or say what you call them with "
             f"output_keys={{'preds': ..., 'target': ...}}"
         )
     values = {key: outputs.get(name) for key, name in wanted.items() if key != "loss"}
-    for key in ("id", "size", "fed_size"):
-        if values[key] is None and isinstance(batch, Mapping):
-            values[key] = batch.get(wanted[key])
     lists = {key: _listed(value) for key, value in values.items() if value is not None}
     count = len(lists["preds"])
-    for key, value in lists.items():
-        if len(value) != count:
+    for key in [key for key, value in lists.items() if len(value) != count]:
+        value = lists.pop(key)
+        # What the batch calls so may be something else.
+        if key in _NEEDED or found.get(wanted[key]) is not outputs[wanted[key]]:
             raise ConfigurationError(
                 f"Expected {wanted[key]!r} to have one element for each of {count} predictions, "
                 f"but got {len(value)}"
             )
     return Batch(**lists, loss=_loss(outputs, names))
+
+
+def _in_batch(batch: object, wanted: Mapping[str, str]) -> dict[str, Any]:
+    """What the batch says of its samples, in lists or tensors of one element each."""
+    if not isinstance(batch, Mapping):
+        return {}
+    names = {name for key, name in wanted.items() if key not in ("preds", "loss", "losses")}
+    return {
+        name: batch[name]
+        for name in names & set(batch)
+        if isinstance(batch[name], (list, tuple, Tensor, np.ndarray))
+    }
 
 
 def with_texts(batch: Batch, positions: Sequence[int]) -> Batch:
@@ -139,6 +158,23 @@ def _from_samples(samples: Sequence[Sample], loss: float | None) -> Batch:
         None if None in groups else groups,
         loss=loss,
     )
+
+
+def batch_loss(outputs: object, names: Mapping[str, str]) -> float | None:
+    """The batch's mean loss, finite or not; None where there is none.
+
+    Args:
+        outputs: What the validation step returned: a loss, or a dict with `loss` or `losses`.
+        names: What the user calls one of `KEYS`.
+    """
+    if isinstance(outputs, Mapping):
+        loss = _loss(outputs, names)
+        losses = outputs.get(names.get("losses", "losses"))
+        if loss is None and losses is not None:
+            values = np.asarray(_listed(losses), dtype=np.float64)
+            return float(values.mean()) if len(values) else None
+        return loss
+    return _loss({"loss": outputs}, {})
 
 
 def _loss(outputs: Mapping[str, Any], names: Mapping[str, str]) -> float | None:

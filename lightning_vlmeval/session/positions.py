@@ -1,6 +1,7 @@
 """Where in the validation set this rank's samples come from: ids without ids, and no padding."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -17,6 +18,9 @@ class Positions:
         rank: This process.
 
     Attributes:
+        num_batches: How many batches are evaluated.
+        batch_size: How many samples each has; None where nobody knows.
+        ranks: Over how many ranks the sampler spreads the samples.
         expected: How many samples of the set this rank should see; None where nobody can know.
         replicated: Whether every rank draws the same samples, rather than its share.
         stable: Whether a position means the same sample in every evaluation.
@@ -32,14 +36,26 @@ class Positions:
     def __init__(self, loader: Any, num_batches: float, rank: int = 0) -> None:
         sampler = _sampler(loader)
         self._rank = rank
+        self.num_batches = num_batches
         self._size = _size(sampler)
-        self._stride = int(getattr(sampler, "num_replicas", 1))
+        self.ranks = int(getattr(sampler, "num_replicas", 1))
         self._offset = int(getattr(sampler, "rank", 0))
         self._drawn = _length(sampler)  # on this rank, padding included
-        self._batch_size = _batch_size(loader)
+        self.batch_size = _batch_size(loader)
         self.replicated = not hasattr(sampler, "num_replicas")
         self.stable = self._size is not None and _in_order(sampler)
         self.expected = self._expected(num_batches)
+
+    def expected_in(self, batches: Iterable[int]) -> int | None:
+        """How many samples of the set some batches hold; None where nobody can know.
+
+        Args:
+            batches: Their numbers on this rank.
+        """
+        if self.expected is None:
+            return None
+        ends = [(self._expected(number), self._expected(number + 1)) for number in batches]
+        return sum(end - start for start, end in ends if start is not None and end is not None)
 
     def names(self, batch_idx: int, count: int) -> list[str | None] | None:
         """The positions of a batch's samples as ids, None for padding.
@@ -52,12 +68,12 @@ class Positions:
             None where positions cannot be told: the data set has no order, or the batch has another
             number of samples than the sampler drew.
         """
-        if self._size is None or self._drawn is None or self._batch_size is None:
+        if self._size is None or self._drawn is None or self.batch_size is None:
             return None
-        start = batch_idx * self._batch_size
-        if count != min(self._batch_size, self._drawn - start):
+        start = batch_idx * self.batch_size
+        if count != min(self.batch_size, self._drawn - start):
             return None
-        places = (k * self._stride + self._offset for k in range(start, start + count))
+        places = (k * self.ranks + self._offset for k in range(start, start + count))
         return [str(place) if place < self._size else None for place in places]
 
     def arrival(self, batch_idx: int, count: int) -> list[str]:
@@ -74,10 +90,10 @@ class Positions:
             return None
         limit: float = self._drawn
         if math.isfinite(num_batches):
-            if self._batch_size is None:
+            if self.batch_size is None:
                 return None
-            limit = min(limit, num_batches * self._batch_size)
-        inside = max(0, math.ceil((self._size - self._offset) / self._stride))
+            limit = min(limit, num_batches * self.batch_size)
+        inside = max(0, math.ceil((self._size - self._offset) / self.ranks))
         return int(min(limit, inside))
 
 

@@ -46,7 +46,7 @@ def values(module: Any, **kwargs: Any) -> tuple[dict[str, float], str]:
     callback = VLMEvalCallback(print_results=False, **kwargs)
     trainer = pl.Trainer(**QUIET, callbacks=[callback])
     (found,) = trainer.validate(module, loader(6), verbose=False)
-    return found, callback.summary(callback._remarks)
+    return found, callback.summary()
 
 
 @pytest.mark.parametrize("name", ["qwen3-vl", "paligemma", "internvl", "florence-2"])

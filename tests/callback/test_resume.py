@@ -128,7 +128,7 @@ def test_state_loads_before_and_after_the_fit_starts() -> None:
     """Sharded strategies load callbacks' states after `on_fit_start`, others before."""
     callback = make()
     state = {
-        "history": {"entries": [], "detector": callback._history.detector.state_dict()},
+        "history": {"entries": [], "detector": callback._run.history.detector.state_dict()},
         "training_loss": [3.0, 2.0, 1.0],
     }
     callback.load_state_dict(state)
