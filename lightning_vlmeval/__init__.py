@@ -11,15 +11,26 @@ if TYPE_CHECKING:  # what type checkers and editors read
     from lightning_vlmeval.analysis.overfitting import OverfittingDetector
     from lightning_vlmeval.callback import VLMEvalCallback
     from lightning_vlmeval.functional.response import validate_response
+    from lightning_vlmeval.runs.comparison import compare
+    from lightning_vlmeval.runs.run import Run
     from lightning_vlmeval.sample import Sample
 
 __version__ = "0.1.0"
-__all__ = ["OverfittingDetector", "Sample", "VLMEvalCallback", "validate_response"]
+__all__ = [
+    "OverfittingDetector",
+    "Run",
+    "Sample",
+    "VLMEvalCallback",
+    "compare",
+    "validate_response",
+]
 
 _HOMES = {
     "OverfittingDetector": "lightning_vlmeval.analysis.overfitting",
+    "Run": "lightning_vlmeval.runs.run",
     "Sample": "lightning_vlmeval.sample",
     "VLMEvalCallback": "lightning_vlmeval.callback",
+    "compare": "lightning_vlmeval.runs.comparison",
     "validate_response": "lightning_vlmeval.functional.response",
 }
 

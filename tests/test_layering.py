@@ -17,10 +17,12 @@ LAYERS = [
     {"parsing"},
     {"functional"},
     {"analysis"},
+    {"runs"},
     {"metrics", "reporting"},
     {"session"},
     {"callback"},
-    {"demo"},
+    {"demo", "cli"},
+    {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
@@ -104,6 +106,8 @@ LIGHT = [
     "import lightning_vlmeval.reporting.console",
     "import lightning_vlmeval.parsing",
     "import lightning_vlmeval.functional.grounding, lightning_vlmeval.functional.bertscore",
+    "from lightning_vlmeval import Run, compare",
+    "import lightning_vlmeval.cli.main, lightning_vlmeval.cli.score, lightning_vlmeval.cli.runs",
 ]
 
 
