@@ -20,6 +20,8 @@ from lightning_vlmeval.session.history import Evaluations, History
 from lightning_vlmeval.session.loaders import LoaderSessions
 from lightning_vlmeval.session.monitor import Monitor
 from lightning_vlmeval.session.predictions import HOOK, Predictions
+from lightning_vlmeval.session.recorder import Recorder
+from lightning_vlmeval.session.sample_log import SampleLog
 from lightning_vlmeval.session.tasks import make_metrics
 from lightning_vlmeval.session.trainer import (
     check_every_rank,
@@ -103,6 +105,11 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         stop_on_overfitting: Stop training when overfitting is found.
         intervals: Log 95 % confidence intervals of the main values, as `val_ci/...`.
         log_losses: Log `train/loss` and, where the validation step returns losses, `val/loss`.
+        store: Write each evaluation, with every answer, to the folder `vlmeval` beside the logger's
+            files, for `Run`, the report and the command line; or the folder to write to.
+        images: What to store of pictures: small copies (``thumbnails``), paths (``reference``) or
+            nothing (``none``). They come as `image` from the validation step or the batch.
+        max_images: How many small copies to store.
         tensorboard_layout: Write a custom-scalars page; a run has room for one.
         print_results: Print the main values after each evaluation.
         name: Tells apart several of these callbacks in one Trainer: put before the keys.
@@ -136,6 +143,9 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         stop_on_overfitting: bool = False,
         intervals: bool = True,
         log_losses: bool = True,
+        store: bool | str = True,
+        images: Literal["thumbnails", "reference", "none"] = "thumbnails",
+        max_images: int = 500,
         tensorboard_layout: bool = True,
         print_results: bool = True,
         name: str | None = None,
@@ -167,15 +177,20 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
             reader = None if box_format is None else BoxReader(box_format)
             return LoaderSessions(metrics, self.tasks, output_keys or {}, reader, predictions)
 
+        validation = sessions(self.metrics, predictions)
+        if store:
+            shown = max_images if images == "thumbnails" else 0
+            validation.log = SampleLog(iou_threshold, box_coordinates, shown)
         copies = {key: metric.clone() for key, metric in self.metrics.items()}
         self._run = Monitor(
-            sessions(self.metrics, predictions),
+            validation,
             History(
                 OverfittingDetector(patience=patience, min_rise=min_rise, noise_factor=noise_factor)
             ),
             TrainingSamples(sessions(copies, Predictions(generate)), training_samples)
             if training_samples
             else None,
+            Recorder(store, images, max_images, self.tasks, name),
             monitor=monitor,
             name=name,
             intervals=intervals,
@@ -212,6 +227,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         warnings.filterwarnings(
             "ignore", message=rf".*`self\.log\('{self._run.key('')}.*sync_dist=True"
         )
+        self._run.recorder.open(trainer)
         for note in self._notes:
             emit(trainer, note)
         self._notes = []
@@ -297,10 +313,12 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         if self._run.fitting:
             if late and self._judge(trainer):
                 log_directly(trainer, self._run.verdict_values(), log_step(trainer))
-            self._run.history.keep()
+            self._run.keep(trainer, pl_module)
             self._lay_out(trainer)
         elif not self.history and trainer.global_step == 0:
-            self._run.history.keep()  # `trainer.validate` before the fit: the untrained model
+            self._run.keep(
+                trainer, pl_module
+            )  # `trainer.validate` before the fit: the untrained model
         self._print(trainer)
 
     def on_sanity_check_end(self, trainer: Any, pl_module: Any) -> None:
@@ -310,7 +328,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
             self._run.compute(trainer, pl_module, "val")
             self._run.read_loss(trainer)
             log_directly(trainer, self._run.values("val"), 0)
-            self._run.history.keep()
+            self._run.keep(trainer, pl_module)
             self._print(trainer)
         self._run.sessions.reset()
 

@@ -4,23 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from lightning_vlmeval.errors import ConfigurationError, InputError
+from lightning_vlmeval.functional.answered_boxes import annotated_boxes, answered_boxes
 from lightning_vlmeval.functional.coordinates import CoordinateFinding, coordinate_doctor
-from lightning_vlmeval.parsing import (
-    Box,
-    BoxFormat,
-    LabelMatcher,
-    Parsed,
-    box_format,
-    fed_size_from_grid,
-)
+from lightning_vlmeval.parsing import BoxFormat, Parsed, box_format, fed_size_from_grid
 from lightning_vlmeval.parsing.box import Size
 from lightning_vlmeval.session.outputs import Batch
-
-# What a box that the model tried to write and that cannot be read counts as: one without an area.
-_UNREADABLE = (0.0, 0.0, 0.0, 0.0)
 
 # How many samples are kept to test how their numbers should be read.
 _EVIDENCE = 500
@@ -42,7 +31,6 @@ class BoxReader:
 
     def __init__(self, name: str | BoxFormat) -> None:
         self.format = box_format(name) if isinstance(name, str) else name
-        self._labels = LabelMatcher()
         self._evidence: list[tuple[Any, Any, Size, Size | None]] = []
 
     def read(self, batch: Batch, positions: Sequence[int]) -> Batch:
@@ -63,8 +51,11 @@ class BoxReader:
         for i in positions:
             size, fed_size = sizes[i]
             answer = parsed[i] = self.format.parse(batch.preds[i], size, fed_size)
-            boxes, labels = self._target(batch.target[i], size, fed_size, i)
-            preds[i] = self._prediction(answer, labels)
+            try:
+                boxes, labels = annotated_boxes(batch.target[i], self.format, size, fed_size)
+            except InputError as error:
+                raise InputError(str(error), i) from error
+            preds[i] = answered_boxes(answer, labels)
             target[i] = {"boxes": boxes, "labels": labels}
             if len(self._evidence) < _EVIDENCE:
                 self._evidence.append((answer.numbers, boxes, size, fed_size))
@@ -103,40 +94,6 @@ class BoxReader:
             f"resize, or the processor's 'image_grid_thw', one row an image, in the batch: the "
             f"format {self.format.name!r} writes pixels of that image"
         )
-
-    def _target(
-        self, target: Any, size: Size, fed_size: Size | None, index: int
-    ) -> tuple[Any, list[str]]:
-        """A sample's annotated boxes and their labels."""
-        if isinstance(target, str):
-            parsed = self.format.parse(target, size, fed_size)
-            if not parsed.ok and target.strip():
-                raise InputError(
-                    f"Expected the target in the format {self.format.name!r}, but got "
-                    f"{target[:80]!r}",
-                    index,
-                )
-            target = parsed.boxes
-        if isinstance(target, (list, tuple)) and target and isinstance(target[0], Box):
-            return np.array([box.xyxy for box in target]), [box.label for box in target]
-        if isinstance(target, dict):
-            boxes = target["boxes"]
-            return boxes, [str(label) for label in target.get("labels", [""] * len(boxes))]
-        return target, [""] * len(target)
-
-    def _prediction(self, answer: Parsed, labels: Sequence[str]) -> dict[str, Any]:
-        """The answer's boxes, each with the label of the target phrase that it is for."""
-        matched = self._labels.match([box.label for box in answer.boxes], labels)
-        named = [
-            box.label if phrase is None else phrase
-            for box, phrase in zip(answer.boxes, matched.phrases, strict=True)
-        ]
-        boxes = [box.xyxy for box in answer.boxes] + [_UNREADABLE] * answer.dropped
-        return {
-            "boxes": np.array(boxes, dtype=np.float64).reshape(-1, 4),
-            "labels": named + [""] * answer.dropped,
-            "unparsable": not answer.ok,
-        }
 
 
 def _pair(size: Any) -> Size:

@@ -13,6 +13,7 @@ from lightning_vlmeval.session.evaluation import Evaluation, EvaluationSession
 from lightning_vlmeval.session.outputs import Batch, batch_loss, read_batch, with_texts
 from lightning_vlmeval.session.positions import Positions
 from lightning_vlmeval.session.predictions import Predictions
+from lightning_vlmeval.session.sample_log import SampleLog
 from lightning_vlmeval.session.tasks import task_of, task_routes
 
 
@@ -25,6 +26,7 @@ class LoaderSessions:
         output_keys: What the validation step calls what it returns.
         reader: Reads boxes out of the answers' texts; None where they come as boxes.
         predictions: Where the answers come from; None for the validation step.
+        log: Keeps the samples for people to look at; None for nothing.
     """
 
     def __init__(
@@ -34,9 +36,11 @@ class LoaderSessions:
         output_keys: Mapping[str, str],
         reader: BoxReader | None = None,
         predictions: Predictions | None = None,
+        log: SampleLog | None = None,
     ) -> None:
         self.reader = reader
         self.predictions = predictions or Predictions(None)
+        self.log = log
         self._metrics, self._tasks, self._output_keys = metrics, list(tasks), output_keys
         self._routes = task_routes(tasks, metrics)
         self._sessions: dict[int, EvaluationSession] = {}
@@ -122,6 +126,8 @@ class LoaderSessions:
             )
             return
         self._sessions[index].update(samples, names, strict=strict)
+        if self.log is not None:
+            self.log.add(samples, names, self._names[index] or "", self._positions[index].size)
         self._proven.add(index)
 
     def _read(self, outputs: object, batch: object) -> Batch:
@@ -180,6 +186,8 @@ class LoaderSessions:
             session.reset()
         if self.reader is not None:
             self.reader.reset()
+        if self.log is not None:
+            self.log.reset()
 
 
 def _named(loaders: Any) -> dict[str | None, Any]:

@@ -12,6 +12,7 @@ from lightning_vlmeval.reporting.console import evaluation_lines, is_headline
 from lightning_vlmeval.session.evaluation import Evaluation
 from lightning_vlmeval.session.history import Evaluations, History
 from lightning_vlmeval.session.loaders import LoaderSessions
+from lightning_vlmeval.session.recorder import Recorder
 from lightning_vlmeval.session.trainer import emit, evaluation_loaders, quiet
 from lightning_vlmeval.session.training_loss import TrainingLoss
 from lightning_vlmeval.session.training_samples import TrainingSamples
@@ -24,6 +25,7 @@ class Monitor:
         sessions: The samples and metrics of each dataloader.
         history: The run's evaluations.
         training_samples: Evaluates a part of the training set; None for none.
+        recorder: Writes the evaluations to the run's folder.
         monitor: The validation loss that the module logs.
         name: Put before the keys; None for nothing.
         intervals: Whether values have confidence intervals.
@@ -42,13 +44,14 @@ class Monitor:
         sessions: LoaderSessions,
         history: History,
         training_samples: TrainingSamples | None,
+        recorder: Recorder,
         *,
         monitor: str,
         name: str | None,
         intervals: bool,
         log_losses: bool,
     ) -> None:
-        self.sessions, self.history = sessions, history
+        self.sessions, self.history, self.recorder = sessions, history, recorder
         self._training_samples = training_samples
         self._monitor, self._name = monitor, name
         self._intervals, self._log_losses = intervals, log_losses
@@ -59,6 +62,7 @@ class Monitor:
         self._seen_loss: object = None
         self._started = 0.0
         self.remarks: list[str] = []
+        self._samples: list[dict[str, Any]] = []
 
     @property
     def verdict(self) -> Verdict | None:
@@ -120,6 +124,8 @@ class Monitor:
         with quiet():
             self.evaluations = self.sessions.compute()
             self.remarks = self.sessions.notes()
+            if self.sessions.log is not None and self.recorder.folder is not None:
+                self._samples = self.sessions.log.gather()
             self.sessions.reset()
             if self.fitting and not trainer.sanity_checking:
                 train_loss, nonfinite = self.training_loss.take(trainer.strategy)
@@ -144,6 +150,24 @@ class Monitor:
             train_loss=train_loss,
             nonfinite_train_batches=nonfinite,
         )
+
+    def keep(self, trainer: Any, pl_module: Any) -> None:
+        """Make the current evaluation part of the run, and write it to the run's folder.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The module.
+        """
+        self.history.keep()
+        self.recorder.write(
+            trainer,
+            pl_module,
+            self.history.current,
+            self.evaluations,
+            self._samples,
+            self.verdict,
+        )
+        self._samples = []
 
     def values(self, stage: str) -> dict[str, float]:
         """What the current evaluation has to log.

@@ -22,6 +22,7 @@ KEYS = (
     "task",
     "size",
     "fed_size",
+    "image",
     "image_grid_thw",
     "losses",
     "loss",
@@ -44,6 +45,7 @@ class Batch:
     task: Sequence[Any] | None = None
     size: Sequence[Any] | None = None
     fed_size: Sequence[Any] | None = None
+    image: Sequence[Any] | None = None
     image_grid_thw: Sequence[Any] | None = None  # the processor's patches of each image
     losses: Sequence[Any] | None = None
     loss: float | None = None

@@ -19,6 +19,7 @@ class Positions:
 
     Attributes:
         num_batches: How many batches are evaluated.
+        size: How many samples the set has; None where nobody can know.
         batch_size: How many samples each has; None where nobody knows.
         ranks: Over how many ranks the sampler spreads the samples.
         expected: How many samples of the set this rank should see; None where nobody can know.
@@ -37,13 +38,13 @@ class Positions:
         sampler = _sampler(loader)
         self._rank = rank
         self.num_batches = num_batches
-        self._size = _size(sampler)
+        self.size = _size(sampler)
         self.ranks = int(getattr(sampler, "num_replicas", 1))
         self._offset = int(getattr(sampler, "rank", 0))
         self._drawn = _length(sampler)  # on this rank, padding included
         self.batch_size = _batch_size(loader)
         self.replicated = not hasattr(sampler, "num_replicas")
-        self.stable = self._size is not None and _in_order(sampler)
+        self.stable = self.size is not None and _in_order(sampler)
         self.expected = self._expected(num_batches)
 
     def expected_in(self, batches: Iterable[int]) -> int | None:
@@ -68,13 +69,13 @@ class Positions:
             None where positions cannot be told: the data set has no order, or the batch has another
             number of samples than the sampler drew.
         """
-        if self._size is None or self._drawn is None or self.batch_size is None:
+        if self.size is None or self._drawn is None or self.batch_size is None:
             return None
         start = batch_idx * self.batch_size
         if count != min(self.batch_size, self._drawn - start):
             return None
         places = (k * self.ranks + self._offset for k in range(start, start + count))
-        return [str(place) if place < self._size else None for place in places]
+        return [str(place) if place < self.size else None for place in places]
 
     def arrival(self, batch_idx: int, count: int) -> list[str]:
         """Ids by arrival, for samples whose position cannot be told: unique in one evaluation.
@@ -86,14 +87,14 @@ class Positions:
         return [f"rank{self._rank}/batch{batch_idx}/{i}" for i in range(count)]
 
     def _expected(self, num_batches: float) -> int | None:
-        if self._size is None or self._drawn is None:
+        if self.size is None or self._drawn is None:
             return None
         limit: float = self._drawn
         if math.isfinite(num_batches):
             if self.batch_size is None:
                 return None
             limit = min(limit, num_batches * self.batch_size)
-        inside = max(0, math.ceil((self._size - self._offset) / self.ranks))
+        inside = max(0, math.ceil((self.size - self._offset) / self.ranks))
         return int(min(limit, inside))
 
 

@@ -94,8 +94,10 @@ class Predictions:
             start = time.perf_counter()
             answers = self._generate(pl_module, batch)
             self.seconds += time.perf_counter() - start
-            # The step's own targets are the better ones; its answers were not asked for.
-            return {**answers, **returned, "preds": answers["preds"]}
+            # What the batch or the step says of a sample is better than what was decoded.
+            said = batch if isinstance(batch, Mapping) else {}
+            decoded = {key: value for key, value in answers.items() if key not in said}
+            return {**decoded, **returned, "preds": answers["preds"]}
         if hasattr(pl_module, HOOK):
             answers = getattr(pl_module, HOOK)(batch, batch_idx, dataloader_idx)
             return {"loss": returned.get("loss"), **answers}

@@ -1,0 +1,153 @@
+"""Writes each evaluation of a run to its folder, beside the logger's files."""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from lightning_vlmeval.analysis.overfitting import Verdict
+from lightning_vlmeval.functional.scorer import Scorer
+from lightning_vlmeval.keys import metric_key
+from lightning_vlmeval.reporting.console import is_headline
+from lightning_vlmeval.runs.images import ImageMode
+from lightning_vlmeval.runs.record import fingerprint, run_record
+from lightning_vlmeval.runs.store import RunStore
+from lightning_vlmeval.session.history import Evaluations
+
+FOLDER = "vlmeval"
+"""The name of a run's folder in the folder of its logs."""
+
+
+class Recorder:
+    """The run's folder as the callback fills it, on rank zero.
+
+    What goes wrong while writing is told once in a warning: training goes on.
+
+    Args:
+        store: Whether to write, beside the files of the first logger that has a folder; or the
+            folder to write to.
+        images: ``thumbnails``, ``reference`` or ``none``.
+        max_images: How many thumbnails to store.
+        tasks: What the answers are.
+        name: What the callback is called; None for the only one.
+
+    Attributes:
+        folder: The run's folder; None before it is known, or where nothing is written.
+    """
+
+    def __init__(
+        self,
+        store: bool | str,
+        images: ImageMode,
+        max_images: int,
+        tasks: Sequence[str],
+        name: str | None,
+    ) -> None:
+        self._place, self._images, self._max_images = store, images, max_images
+        self._tasks, self._name = list(tasks), name
+        self.folder: Path | None = None
+        self._store: RunStore | None = None
+        self._failed = False
+
+    def open(self, trainer: Any) -> None:
+        """Find the folder. A collective, since a logger's folder is decided on rank zero.
+
+        Args:
+            trainer: The trainer.
+        """
+        if not self._place or trainer.fast_dev_run:
+            return
+        place = self._place if isinstance(self._place, str) else None
+        if place is None and trainer.loggers:
+            place = trainer.log_dir
+        if place is not None:
+            self.folder = Path(place) / (f"{FOLDER}-{self._name}" if self._name else FOLDER)
+
+    def write(
+        self,
+        trainer: Any,
+        pl_module: Any,
+        entry: Mapping[str, Any],
+        evaluations: Evaluations,
+        samples: Sequence[Mapping[str, Any]],
+        verdict: Verdict | None,
+        findings: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """Write an evaluation.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The module.
+            entry: Its entry in the history.
+            evaluations: Its results.
+            samples: Its samples, of all ranks.
+            verdict: What the losses say.
+            findings: What the diagnosis found.
+        """
+        if self.folder is None or not trainer.is_global_zero or self._failed:
+            return
+        summary = {
+            **entry,
+            "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "verdict": None if verdict is None or entry["state"] is None else vars(verdict),
+            "findings": list(findings),
+            "fingerprint": _fingerprints(samples),
+        }
+        try:
+            if self._store is None:
+                self._store = self._opened(self.folder, pl_module, evaluations)
+            self._store.write(summary, _scored(samples, evaluations))
+        except OSError as error:
+            self._failed = True
+            warnings.warn(
+                f"The run's folder {self.folder} cannot be written, and no more is stored: {error}",
+                stacklevel=2,
+            )
+
+    def _opened(self, folder: Path, pl_module: Any, evaluations: Evaluations) -> RunStore:
+        parameters = list(pl_module.parameters())
+        scorers: dict[str, Scorer] = {}
+        for evaluation in evaluations.values():
+            scorers |= evaluation.scorers
+        record = run_record(
+            self._name or folder.parent.name,
+            self._tasks,
+            scorers,
+            model=type(pl_module).__name__,
+            parameters=sum(one.numel() for one in parameters),
+            trained_parameters=sum(one.numel() for one in parameters if one.requires_grad),
+            config=dict(getattr(pl_module, "hparams", {})) or None,
+        )
+        return RunStore(folder, record, self._images, self._max_images)
+
+
+def _fingerprints(samples: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What tells each dataloader's validation set from another."""
+    loaders: dict[str, dict[str, Any]] = {}
+    for sample in samples:
+        loaders.setdefault(sample["loader"], {}).setdefault(sample["id"], sample["target"])
+    return {name: fingerprint(list(of), list(of.values())) for name, of in loaders.items()}
+
+
+def _scored(samples: Sequence[Mapping[str, Any]], evaluations: Evaluations) -> list[dict[str, Any]]:
+    """The samples with their own scores and statistics."""
+    known: dict[tuple[str, str], dict[str, Any]] = {}
+    for name, evaluation in evaluations.items():
+        for metric, table in evaluation.tables.items():
+            scores = {
+                metric_key(metric, key): values.tolist()
+                for key, values in evaluation.scorers[metric].sample_scores(table).items()
+                if is_headline(metric_key(metric, key))
+            }
+            rows = table.rows.tolist()
+            for i, sample_id in enumerate(table.ids):
+                one = known.setdefault((name or "", sample_id), {"scores": {}, "rows": {}})
+                one["rows"][metric] = rows[i]
+                one["scores"] |= {
+                    key: values[i] for key, values in scores.items() if not math.isnan(values[i])
+                }
+                if table.payloads[i]:
+                    one.setdefault("payloads", {})[metric] = table.payloads[i]
+    return [{**sample, **known.get((sample["loader"], sample["id"]), {})} for sample in samples]

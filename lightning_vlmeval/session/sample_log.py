@@ -1,0 +1,139 @@
+"""What a person will look at: each answer beside what it should have been, from all ranks."""
+
+import pickle
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lightning_vlmeval.errors import InputError
+from lightning_vlmeval.functional.boxes import BoxCoordinates, pairwise_iou, to_xyxy
+from lightning_vlmeval.functional.matching import match_boxes
+from lightning_vlmeval.metrics.gathering import gather_bytes
+from lightning_vlmeval.runs.images import Thumbnail, is_chosen, thumbnail
+from lightning_vlmeval.session.outputs import Batch
+from lightning_vlmeval.table import Floats
+
+
+class SampleLog:
+    """Keeps the samples of one evaluation until they are gathered.
+
+    Args:
+        iou_threshold: From which intersection over union on a box counts as found.
+        box_coordinates: How boxes are given.
+        max_images: How many pictures to make small; 0 for none. Each is made once in a run.
+    """
+
+    def __init__(
+        self, iou_threshold: float, box_coordinates: BoxCoordinates, max_images: int
+    ) -> None:
+        self._iou_threshold, self._box_coordinates = iou_threshold, box_coordinates
+        self._max_images = max_images
+        self._samples: list[dict[str, Any]] = []
+        self._shown: set[tuple[str, str]] = set()
+
+    def add(
+        self, batch: Batch, names: Sequence[str | None], loader: str, num_samples: int | None
+    ) -> None:
+        """Add a batch.
+
+        Args:
+            batch: The samples.
+            names: The id of each; None for one that the sampler repeats.
+            loader: The name of the dataloader, "" for the only one.
+            num_samples: How many the dataloader has on all ranks; None where nobody knows.
+        """
+        for i, name in enumerate(names):
+            if name is not None:
+                fields = {"id": name, "loader": loader, **self._fields(batch, i)}
+                picture = self._picture(batch, i, (loader, name), num_samples)
+                self._samples.append({**fields, **picture})
+
+    def gather(self) -> list[dict[str, Any]]:
+        """The samples of all ranks. A collective; nothing is forgotten."""
+        parts = gather_bytes(pickle.dumps(self._samples))
+        if len(parts) == 1:
+            return self._samples
+        # As `torch.distributed.gather_object` does: what is read was written by this program.
+        return [sample for part in parts for sample in pickle.loads(part)]
+
+    def reset(self) -> None:
+        """Forget the samples, but not which pictures were seen."""
+        self._samples = []
+
+    def _fields(self, batch: Batch, i: int) -> dict[str, Any]:
+        """What is known of a sample; None and empty fields are left out by the store."""
+        fields = {
+            "task": _at(batch.task, i),
+            "prompt": _at(batch.prompt, i),
+            "group": _at(batch.group, i),
+            "size": None if batch.size is None else [float(side) for side in batch.size[i]],
+            "truncated": _at(batch.truncated, i),
+            "loss": None if batch.losses is None else float(batch.losses[i]),
+            "prediction": batch.preds[i] if batch.texts is None else batch.texts[i],
+            "target": batch.target[i],
+        }
+        parsed = _at(batch.parsed, i)
+        if parsed is not None:
+            fields |= {"issues": dict(parsed.issues), "unparsable": not parsed.ok}
+        boxes = _boxes(batch.target[i], self._box_coordinates)
+        if boxes is not None:
+            fields |= self._box_fields(batch.preds[i], boxes)
+            if batch.texts is None:
+                fields["prediction"] = None
+        return fields
+
+    def _box_fields(self, pred: Any, target: tuple[Floats, list[str]]) -> dict[str, Any]:
+        target_boxes, target_labels = target
+        read = _boxes(pred, self._box_coordinates)
+        boxes, labels = (np.zeros((0, 4)), []) if read is None else read
+        overlaps = pairwise_iou(boxes, target_boxes)
+        if any(labels) or any(target_labels):
+            overlaps = overlaps * (np.array(labels)[:, None] == np.array(target_labels)[None])
+        pairs = zip(*match_boxes(overlaps, self._iou_threshold), strict=True)
+        return {
+            "boxes": boxes,
+            "labels": labels if any(labels) else None,
+            "target": {
+                "boxes": target_boxes,
+                **({"labels": target_labels} if any(target_labels) else {}),
+            },
+            "matches": [[int(p), int(t), float(overlaps[p, t])] for p, t in pairs],
+        }
+
+    def _picture(
+        self, batch: Batch, i: int, key: tuple[str, str], num_samples: int | None
+    ) -> dict[str, Any]:
+        """The picture of a sample that is seen for the first time, if it is to be stored."""
+        image = _at(batch.image, i)
+        if image is None or key in self._shown:
+            return {}
+        self._shown.add(key)
+        if not is_chosen(key[1], self._max_images, num_samples):
+            return {"image": image} if isinstance(image, str) else {}
+        try:
+            picture: Thumbnail = thumbnail(image)
+        except InputError:
+            return {}  # a picture that cannot be drawn is no reason to stop
+        return {"image": picture, "size": picture.size}
+
+
+def _at(values: Sequence[Any] | None, i: int) -> Any:
+    return None if values is None else values[i]
+
+
+def _boxes(value: Any, box_coordinates: BoxCoordinates) -> tuple[Floats, list[str]] | None:
+    """Boxes and their labels, "" where there are none; None for a text or an object."""
+    labels = None
+    if isinstance(value, Mapping):
+        if "boxes" not in value:
+            return None
+        labels, value = value.get("labels"), value["boxes"]
+    if isinstance(value, str):
+        return None
+    try:
+        boxes = np.asarray(value, dtype=np.float64).reshape(-1, 4)
+    except (TypeError, ValueError):
+        return None
+    names = [""] * len(boxes) if labels is None else [str(label) for label in labels]
+    return to_xyxy(boxes, box_coordinates), names
