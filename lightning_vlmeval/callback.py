@@ -106,7 +106,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         intervals: Log 95 % confidence intervals of the main values, as `val_ci/...`.
         log_losses: Log `train/loss` and, where the validation step returns losses, `val/loss`.
         store: Write each evaluation, with every answer, to the folder `vlmeval` beside the logger's
-            files, for `Run`, the report and the command line; or the folder to write to.
+            files, for `Run`, the report and the command line; or the folder to put it in.
         images: What to store of pictures: small copies (``thumbnails``), paths (``reference``) or
             nothing (``none``). They come as `image` from the validation step or the batch.
         max_images: How many small copies to store.
