@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 
 from lightning_vlmeval import Run, VLMEvalCallback
@@ -89,20 +88,22 @@ def test_pictures_are_left_out_where_they_are_not_wanted(tmp_path: Path) -> None
     assert len(list((tmp_path / "two").rglob("*.jpg"))) <= 2
 
 
+class Saved(pl.Callback):
+    """Saves a checkpoint when the fit ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.save_checkpoint(self.path)
+
+
 def test_a_resumed_run_goes_on_where_it_was(tmp_path: Path) -> None:
-    keep = ModelCheckpoint(tmp_path / "ckpt", filename="first")
-    fit(str(tmp_path / "run"), epochs=1, callbacks=[keep], enable_checkpointing=True)
-    first = Run(tmp_path / "run").evaluations
-    again = ModelCheckpoint(tmp_path / "again")
-    path = str(tmp_path / "ckpt/first.ckpt")
-    fit(
-        str(tmp_path / "run"),
-        epochs=3,
-        ckpt_path=path,
-        callbacks=[again],
-        enable_checkpointing=True,
-    )
-    run = Run(tmp_path / "run")
+    path = tmp_path / "first.ckpt"
+    fit(str(tmp_path), epochs=1, callbacks=[Saved(path)])
+    first = Run(tmp_path).evaluations
+    fit(str(tmp_path), epochs=3, ckpt_path=str(path))
+    run = Run(tmp_path)
     assert [one["index"] for one in run.evaluations] == [0, 1, 2, 3]
     assert run.evaluations[:2] == first
     assert [len(run.samples(i)) for i in range(4)] == [5, 5, 5, 5]
