@@ -38,5 +38,15 @@ def test_names_are_no_regular_expressions_and_may_have_prefixes() -> None:
     assert charts["precision, recall, F1"][1] == [r"^mine\-val/shelf\+1/grounding/f1$"]
 
 
+def test_training_samples_have_charts_of_their_own() -> None:
+    tags = [*TAGS, "train/grounding/f1", "train/grounding/precision"]
+    charts = custom_scalars(tags)["vlmeval"]
+    assert charts["precision, recall, F1"] == ["Multiline", ["^val/grounding/f1$"]]
+    assert charts["grounding/f1: training samples and validation"] == [
+        "Multiline",
+        ["^train/grounding/f1$", "^val/grounding/f1$"],
+    ]
+
+
 def test_nothing_logged_is_no_page() -> None:
     assert custom_scalars([]) == {}
