@@ -11,6 +11,7 @@ from lightning_vlmeval.analysis.overfitting import Verdict
 from lightning_vlmeval.functional.scorer import Scorer
 from lightning_vlmeval.keys import metric_key
 from lightning_vlmeval.reporting.console import is_headline
+from lightning_vlmeval.runs.files import StoreError
 from lightning_vlmeval.runs.images import ImageMode
 from lightning_vlmeval.runs.record import fingerprint, run_record
 from lightning_vlmeval.runs.store import RunStore
@@ -99,7 +100,7 @@ class Recorder:
             if self._store is None:
                 self._store = self._opened(self.folder, pl_module, evaluations)
             self._store.write(summary, _scored(samples, evaluations))
-        except OSError as error:
+        except (OSError, StoreError) as error:
             self._failed = True
             warnings.warn(
                 f"The run's folder {self.folder} cannot be written, and no more is stored: {error}",

@@ -30,7 +30,7 @@ from lightning_vlmeval.runs.store import RunStore
 from tests.runs.made_runs import grounding_samples
 
 _PER_RUN = 25  # kills of one run; then another begins
-_LONGEST = 0.1  # seconds until a kill
+_LONGEST = 0.2  # seconds until a kill
 _SCORER = GroundingScorer()
 _SAMPLES = grounding_samples(_SCORER, np.linspace(0, 9, 60).tolist())
 
