@@ -77,7 +77,9 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         box_format: The model family, such as ``qwen3-vl``, whose way to write boxes the answers are
             in; then answers and targets may be texts, and each sample needs its image's `size`.
             None: answers come as boxes.
-        output_format: What free answers are written in; None for prose.
+        output_format: What free answers are written in: ``json``, ``yaml`` or ``csv``; a function
+            from the text to its value, or a regular expression with a group for each field; None
+            for prose.
         schema: The JSON Schema, or the short form ``{"count": int}``, that free answers keep to.
         required_fields: The fields that free answers must have.
         encoder: The encoder of BERTScore: a local folder or the name of a model; None for the
@@ -126,7 +128,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         iou_threshold: float = 0.5,
         box_coordinates: Literal["xyxy", "xywh", "cxcywh"] = "xyxy",
         box_format: str | BoxFormat | None = None,
-        output_format: Literal["json", "yaml", "csv"] | None = "json",
+        output_format: str | Callable[[str], Any] | None = "json",
         schema: dict[str, Any] | None = None,
         required_fields: list[str] | None = None,
         encoder: str | None = None,
@@ -190,7 +192,14 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
             TrainingSamples(sessions(copies, Predictions(generate)), training_samples)
             if training_samples
             else None,
-            Recorder(store, images, max_images, self.tasks, name),
+            Recorder(
+                store,
+                images,
+                max_images,
+                self.tasks,
+                name,
+                box_format if isinstance(box_format, str) else None,
+            ),
             monitor=monitor,
             name=name,
             intervals=intervals,

@@ -58,3 +58,17 @@ def interval_keys(key: str) -> tuple[str, str]:
     """
     stage, _, rest = key.partition("/")
     return f"{stage}_ci/{rest}_low", f"{stage}_ci/{rest}_high"
+
+
+def healthy_key(key: str) -> str:
+    """The name of a value over the healthy answers alone: a group of its own, beside the values.
+
+    Args:
+        key: What `log_key` gave.
+
+    Example:
+        >>> healthy_key("val/text/bleu")
+        'val_healthy/text/bleu'
+    """
+    stage, _, rest = key.partition("/")
+    return f"{stage}_healthy/{rest}"

@@ -1,9 +1,11 @@
 """What a score was made with, as one line of text: scores whose signatures differ do not compare."""
 
+from typing import Any
 from urllib.parse import quote, unquote
 
 # Printed as they are in a value; anything else, the separators above all, is percent-encoded.
 _PLAIN = " !#$&'()*+,-./;<=>?@[]^_`{}~:"
+_ERRORS = "surrogatepass"  # so that any text is read back as it was
 
 
 class Signature(str):
@@ -32,7 +34,7 @@ class Signature(str):
 
     def __new__(cls, name: str, options: tuple[tuple[str, str], ...] = ()) -> "Signature":
         """Join the name and the options."""
-        fields = (f"{key}:{quote(value, safe=_PLAIN)}" for key, value in options)
+        fields = (f"{key}:{quote(value, safe=_PLAIN, errors=_ERRORS)}" for key, value in options)
         self = super().__new__(cls, "|".join([name, *fields]))
         self.name = name
         self.options = options
@@ -50,7 +52,7 @@ class Signature(str):
         """
         name, *fields = text.split("|")
         pairs = (field.partition(":") for field in fields)
-        return cls(name, tuple((key, unquote(value)) for key, _, value in pairs))
+        return cls(name, tuple((key, unquote(value, errors=_ERRORS)) for key, _, value in pairs))
 
     def differences(self, other: "Signature") -> list[str]:
         """What differs from another signature, one line a field; empty where scores compare.
@@ -64,3 +66,18 @@ class Signature(str):
             if mine.get(key) != theirs.get(key):
                 lines.append(f"{key}: {mine.get(key, 'absent')} and {theirs.get(key, 'absent')}")
         return lines
+
+
+def qualified_name(function: Any) -> str:
+    """A function's name with its module; of an object that is called like one, its class's.
+
+    Args:
+        function: Anything that can be called.
+
+    Example:
+        >>> qualified_name(quote), qualified_name(str.split)
+        ('urllib.parse.quote', 'builtins.str.split')
+    """
+    named = function if hasattr(function, "__qualname__") else type(function)
+    module = getattr(named, "__module__", None) or "builtins"  # None of `str.split`
+    return f"{module}.{named.__qualname__}"

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jsonschema
 import numpy as np
 import sacrebleu
 import torch
@@ -23,7 +24,14 @@ from rouge_score import rouge_scorer
 from scipy.optimize import linear_sum_assignment
 
 from lightning_vlmeval.errors import MissingExtraError
-from lightning_vlmeval.metrics import BLEUScore, GroundingScore, METEORScore, ROUGEScore
+from lightning_vlmeval.functional.schema import Schema
+from lightning_vlmeval.metrics import (
+    BLEUScore,
+    GroundingScore,
+    METEORScore,
+    ROUGEScore,
+    StructuredOutputScore,
+)
 from lightning_vlmeval.metrics.table_metric import TableMetric
 
 Value = float
@@ -52,6 +60,55 @@ def scenes(count: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
             torch.tensor(np.vstack([moved, np.sort(extra.reshape(-1, 2, 2), 1).reshape(-1, 4)]))
         )
     return preds, target
+
+
+SCHEMA = {
+    "part": str,
+    "passed": bool,
+    "defects": [{"type": str, "place": str, "size_mm": float}],
+    "note": str,
+}
+
+
+def documents(count: int) -> tuple[list[str], list[dict[str, Any]]]:
+    """Defect reports of about 300 characters as JSON, a third of them with a fault."""
+    rng = np.random.default_rng(0)
+    words = TEXT.split()
+    preds, target = [], []
+    for i in range(count):
+        defects = [
+            {"type": words[a], "place": f"{words[b]} {words[c]}", "size_mm": round(a / 7, 1)}
+            for a, b, c in rng.integers(0, len(words), (rng.integers(2, 6), 3))
+        ]
+        note = " ".join(rng.choice(words, 10))
+        record = {"part": f"A-{i}", "passed": bool(i % 2), "defects": defects, "note": note}
+        text = json.dumps(record)
+        faults = [
+            text[:-40],
+            f"```json\n{text}\n```",
+            text[:-1] + ",}",
+            json.dumps({**record, "passed": "yes", "defects": defects[::-1]}),
+        ]
+        preds.append(faults[i // 3 % 4] if i % 3 == 0 else text)
+        target.append(record)
+    return preds, target
+
+
+def structured() -> TableMetric:
+    return StructuredOutputScore(schema=SCHEMA, reading="strict")
+
+
+def json_and_schema(preds: Sequence[str], target: Sequence[Any]) -> Value:
+    """Less than ours does: the share of answers that parse and keep to the schema."""
+    validator = jsonschema.Draft202012Validator(Schema(SCHEMA).plain)
+    kept = 0
+    for text in preds:
+        try:
+            value = json.loads(text)
+        except ValueError:
+            continue
+        kept += not list(validator.iter_errors(value))
+    return kept / len(preds)
 
 
 def run(metric: TableMetric, preds: Sequence[Any], target: Sequence[Any], key: str) -> Value:
@@ -160,6 +217,13 @@ def main() -> int:
             texts,
         ),
         ("ROUGE / rouge-score", ROUGEScore, "rougeL_fmeasure", rouge, texts),
+        (
+            "structured / json + jsonschema",
+            structured,
+            "schema_adherence",
+            json_and_schema,
+            documents(args.samples),
+        ),
     ]
     try:
         METEORScore()

@@ -8,8 +8,8 @@ from typing import Any
 from lightning_vlmeval.analysis.intervals import Interval, interval
 from lightning_vlmeval.cli.arguments import TASKS
 from lightning_vlmeval.cli.output import coloured, number, short, shown, table_lines, write
-from lightning_vlmeval.cli.predictions import Predictions, find_columns, read_rows
-from lightning_vlmeval.cli.scoring import choose_task, make_scorers, score_rows
+from lightning_vlmeval.cli.predictions import Predictions, Row, find_columns, read_rows
+from lightning_vlmeval.cli.scoring import choose_tasks, join_tables, make_scorers, score_rows
 from lightning_vlmeval.errors import ConfigurationError
 from lightning_vlmeval.functional.scorer import Scorer
 from lightning_vlmeval.keys import metric_key
@@ -29,31 +29,43 @@ def run(args: argparse.Namespace) -> bool:
         Whether every gate is passed.
     """
     rows, record = read_rows(args.file, args.evaluation)
-    task = choose_task(args, record)
+    args.box_format = args.box_format or record.get("box_format")
+    scorers: dict[str, Scorer] = {}
+    parts, worst, count = [], [], 0
+    tasks = choose_tasks(args, record)
+    for task in tasks:
+        predictions = _of_task(args, rows, task)
+        mine = make_scorers(args, task, record)
+        parts.append(score_rows(predictions, mine, args, task))
+        worst += _worst(predictions, mine, parts[-1])[: max(0, args.worst)]
+        count += len(predictions.rows)
+        scorers |= mine
+    scores, intervals = _scores(scorers, join_tables(parts))
+    failed = failed_gates(scores, args.fail_under)
+    data = {
+        "source": args.file,
+        "task": tasks[0] if len(tasks) == 1 else tasks,
+        "samples": count,
+        "scores": scores,
+        "intervals": {key: [one.low, one.high] for key, one in intervals.items()},
+        "signatures": {name: str(scorer.signature()) for name, scorer in scorers.items()},
+        "worst": worst,
+        "failed": failed,
+    }
+    write(args, _lines(data, intervals), data)
+    return not failed
+
+
+def _of_task(args: argparse.Namespace, rows: Sequence[Row], task: str) -> Predictions:
+    """The answers of a task: those that name it, and those that name none."""
     others = [name for name in TASKS if name != task]
-    predictions = find_columns(
+    return find_columns(
         args.file,
         [row for row in rows if row.values.get("task") not in others],
         prediction=args.prediction_column,
         reference=args.reference_column,
         sample_id=args.id_column,
     )
-    scorers = make_scorers(args, task, record)
-    tables = score_rows(predictions, scorers, args, task)
-    scores, intervals = _scores(scorers, tables)
-    failed = failed_gates(scores, args.fail_under)
-    data = {
-        "source": args.file,
-        "task": task,
-        "samples": len(predictions.rows),
-        "scores": scores,
-        "intervals": {key: [one.low, one.high] for key, one in intervals.items()},
-        "signatures": {name: str(scorer.signature()) for name, scorer in scorers.items()},
-        "worst": _worst(predictions, scorers, tables)[: max(0, args.worst)],
-        "failed": failed,
-    }
-    write(args, _lines(data, intervals), data)
-    return not failed
 
 
 def failed_gates(scores: Mapping[str, float], gates: Sequence[tuple[str, float]]) -> list[str]:

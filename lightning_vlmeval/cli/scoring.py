@@ -25,7 +25,7 @@ _NOT_HERE = ("loss",)
 _OF_TEXTS = ("box_answers", "health")
 
 
-def choose_task(args: argparse.Namespace, record: Mapping[str, Any]) -> str:
+def choose_tasks(args: argparse.Namespace, record: Mapping[str, Any]) -> list[str]:
     """What the answers are: as asked for, or as the run says.
 
     Args:
@@ -36,12 +36,38 @@ def choose_task(args: argparse.Namespace, record: Mapping[str, Any]) -> str:
         ConfigurationError: It must be said.
     """
     if args.task is not None:
-        return str(args.task)
-    tasks = [task for task in record.get("tasks", []) if task in TASKS]
-    if len(tasks) != 1:
-        there = f"; the run has {', '.join(tasks)}" if tasks else ""
-        raise ConfigurationError(f"Expected --task to be one of {', '.join(TASKS)}{there}")
-    return str(tasks[0])
+        return [str(args.task)]
+    tasks = [str(task) for task in record.get("tasks", []) if task in TASKS]
+    if not tasks:
+        raise ConfigurationError(f"Expected --task to be one of {', '.join(TASKS)}")
+    return tasks
+
+
+def join_tables(parts: Sequence[dict[str, dict[str, Table]]]) -> dict[str, dict[str, Table]]:
+    """The tables of several tasks as one: a metric may be of more than one.
+
+    Args:
+        parts: For each task the tables by dataloader and metric.
+    """
+    found: dict[str, dict[str, list[Table]]] = {}
+    for part in parts:
+        for loader, tables in part.items():
+            for name, table in tables.items():
+                found.setdefault(loader, {}).setdefault(name, []).append(table)
+    return {
+        loader: {name: _joined(several) for name, several in tables.items()}
+        for loader, tables in found.items()
+    }
+
+
+def _joined(tables: Sequence[Table]) -> Table:
+    return Table(
+        tables[0].columns,
+        tuple(name for table in tables for name in table.ids),
+        np.concatenate([table.rows for table in tables]),
+        tuple(group for table in tables for group in table.groups),
+        tuple(payload for table in tables for payload in table.payloads),
+    )
 
 
 def make_scorers(

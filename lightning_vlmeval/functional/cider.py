@@ -13,6 +13,7 @@ from lightning_vlmeval import __version__
 from lightning_vlmeval.errors import ConfigurationError, InputError
 from lightning_vlmeval.functional.consensus import cider_scores
 from lightning_vlmeval.functional.scorer import Scorer, Scores, check_texts
+from lightning_vlmeval.signature import qualified_name
 from lightning_vlmeval.table import Floats, Table
 
 # Chinese and Japanese have no spaces: each of their characters is a token.
@@ -126,10 +127,8 @@ class CIDErScorer(Scorer):
 
     def options(self) -> tuple[tuple[str, str], ...]:
         """The tokenizer's name, and the version of this package."""
-        function = self.tokenize or caption_tokens
-        named = function if hasattr(function, "__qualname__") else type(function)
-        module = getattr(named, "__module__", None) or "builtins"  # None of `str.split`
-        return ("tokenize", f"{module}.{named.__qualname__}"), ("version", __version__)
+        name = qualified_name(self.tokenize or caption_tokens)
+        return ("tokenize", name), ("version", __version__)
 
     def rows(
         self,

@@ -1,10 +1,8 @@
 """When a field of an answer is right: comparators by the kind of its value."""
 
-import json
+import datetime
 import math
-import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +11,7 @@ from rapidfuzz.distance import Levenshtein
 from lightning_vlmeval.errors import ConfigurationError
 from lightning_vlmeval.functional.dates import moment
 from lightning_vlmeval.functional.units import COMMON_UNITS, check_unit, converted, quantity
+from lightning_vlmeval.functional.values import folded, frozen
 
 
 class Comparator(ABC):
@@ -187,6 +186,9 @@ class Date(Comparator):
         formats: Further formats, as `datetime.strptime` has them, tried in this order. 01/02/2024 is
             read only if a format says which part is the day.
 
+    Raises:
+        ConfigurationError: A format has a directive that there is not.
+
     Example:
         >>> Date().equal("2 January 2024", "2024-01-02")
         True
@@ -201,6 +203,8 @@ class Date(Comparator):
             raise ConfigurationError(
                 f"Expected `formats` to be a list of formats, but got {self.formats!r}"
             )
+        for form in self.formats:
+            _check_date_format(form)
         object.__setattr__(self, "formats", tuple(self.formats))
 
     def equal(self, pred: Any, target: Any) -> bool:
@@ -211,6 +215,16 @@ class Date(Comparator):
         if ours.timed and theirs.timed:
             return ours.time == theirs.time
         return ours.time.date() == theirs.time.date()
+
+
+def _check_date_format(form: str) -> None:
+    try:
+        datetime.datetime.strptime("", form)
+    except ValueError as error:
+        if "bad directive" in str(error) or "stray" in str(error):
+            raise ConfigurationError(
+                f"Expected a format as `datetime.strptime` has them, but got {form!r}: {error}"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -265,106 +279,3 @@ class Set(Comparator):
         if not isinstance(parts, list):
             parts = [parts]
         return frozenset(folded(part) for part in parts) - {""}
-
-
-@dataclass(frozen=True)
-class Custom(Comparator):
-    """A user's own rule.
-
-    Args:
-        function: From the answer's value and the target's to whether they are the same.
-    """
-
-    function: Callable[[Any, Any], bool]
-
-    def equal(self, pred: Any, target: Any) -> bool:
-        """Whether a value is right."""
-        return bool(self.function(pred, target))
-
-    def __repr__(self) -> str:
-        function = self.function
-        name = getattr(function, "__qualname__", type(function).__qualname__)
-        return f"{getattr(function, '__module__', '')}.{name}"
-
-
-_NAMED: dict[str, type[Comparator]] = {
-    "exact": Exact,
-    "text": Text,
-    "number": Number,
-    "date": Date,
-    "similarity": Similarity,
-    "set": Set,
-}
-
-ComparatorSpec = Comparator | str | Mapping[str, Mapping[str, Any]] | Callable[[Any, Any], bool]
-"""A comparator, its name, its name with options, or a function."""
-
-
-def comparator(spec: ComparatorSpec) -> Comparator:
-    """The comparator that a specification names.
-
-    Args:
-        spec: A comparator; one of `exact`, `text`, `number`, `date`, `similarity`, `set`; such a name
-            with its options, as in ``{"number": {"relative": 0.01}}``; or a function of two values.
-
-    Raises:
-        ConfigurationError: It names none, or an option is wrong.
-
-    Example:
-        >>> comparator({"number": {"relative": 0.01}})
-        Number(absolute=0.0, relative=0.01, unit=None, other_units=(), decimal='.')
-    """
-    if isinstance(spec, Comparator):
-        return spec
-    if isinstance(spec, Mapping) and len(spec) == 1:
-        name, options = next(iter(spec.items()))
-        if name in _NAMED:
-            try:
-                return _NAMED[name](**options)
-            except TypeError as error:
-                raise ConfigurationError(
-                    f"Expected options of the comparator {name!r}, but got {options!r}: {error}"
-                ) from None
-    if isinstance(spec, str) and spec in _NAMED:
-        return _NAMED[spec]()
-    if callable(spec):
-        return Custom(spec)
-    raise ConfigurationError(
-        f"Expected a comparator, a function, or one of {', '.join(_NAMED)} (with its options as in "
-        f"{{'number': {{'relative': 0.01}}}}), but got {spec!r}"
-    )
-
-
-def frozen(value: Any) -> Any:
-    """A hashable form of a value of JSON's types, equal just where the values are.
-
-    Args:
-        value: A mapping, a list, a text, a number, a boolean or null.
-
-    Example:
-        >>> frozen([1, True]) == frozen([1.0, True]), frozen(1) == frozen(True)
-        (True, False)
-    """
-    if isinstance(value, dict):
-        return ("mapping", frozenset((key, frozen(one)) for key, one in value.items()))
-    if isinstance(value, list):
-        return ("list", tuple(frozen(one) for one in value))
-    if isinstance(value, bool) or value is None:
-        return ("constant", value)
-    return value
-
-
-def folded(value: Any) -> str:
-    """A value as text, case, white space and compatibility forms (NFKC) apart.
-
-    Args:
-        value: A text, or anything that JSON writes.
-
-    Example:
-        >>> folded(" Deep Scratch"), folded(True), folded(2.0)
-        ('deep scratch', 'true', '2')
-    """
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = value if isinstance(value, str) else json.dumps(value)
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -9,14 +9,10 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from lightning_vlmeval.errors import ConfigurationError
-from lightning_vlmeval.functional.comparators import (
-    Comparator,
-    ComparatorSpec,
-    Exact,
-    comparator,
-    folded,
-    frozen,
-)
+from lightning_vlmeval.functional.comparator_specs import ComparatorSpec, comparator
+from lightning_vlmeval.functional.comparators import Comparator, Exact
+from lightning_vlmeval.functional.paths import below, items
+from lightning_vlmeval.functional.values import folded, frozen
 
 FIELD_COUNTS = ("right", "expected", "produced", "hallucinated", "swapped", "wrong_unit")
 """What is counted of a field, in the order of the arrays of counts."""
@@ -138,12 +134,12 @@ class _Comparer:
             self._leaf(pred, target, path)
         elif isinstance(target, dict) and isinstance(pred, dict):
             for key in target:
-                self._compare(pred.get(key, _ABSENT), target[key], _below(path, key))
+                self._compare(pred.get(key, _ABSENT), target[key], below(path, key))
             for key in pred:
                 if key not in target:
-                    self._surplus(pred[key], _below(path, key))
+                    self._surplus(pred[key], below(path, key))
         elif isinstance(target, list) and isinstance(pred, list):
-            self._lists(pred, target, _items(path))
+            self._lists(pred, target, items(path))
         elif _has_parts(target) or _has_parts(pred):
             self._lacking(target, path)
             self._surplus(pred, path)
@@ -178,10 +174,10 @@ class _Comparer:
             yield path
         elif isinstance(value, dict):
             for key, one in value.items():
-                yield from self._leaves(one, _below(path, key))
+                yield from self._leaves(one, below(path, key))
         else:
             for one in value:
-                yield from self._leaves(one, _items(path))
+                yield from self._leaves(one, items(path))
 
     def _leaf(self, pred: Any, target: Any, path: str) -> None:
         rule = self.named.get(path, self.default)
@@ -207,10 +203,10 @@ class _Comparer:
     def _values(self, value: Any, path: str) -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict):
             for key, one in value.items():
-                yield from self._values(one, _below(path, key))
+                yield from self._values(one, below(path, key))
         elif isinstance(value, list):
             for one in value:
-                yield from self._values(one, _items(path))
+                yield from self._values(one, items(path))
         else:
             yield path, value
 
@@ -251,13 +247,13 @@ class _Comparer:
             return int(self.named[path].equal(pred, target))
         if isinstance(target, dict) and isinstance(pred, dict):
             return sum(
-                self._agreement(pred[key], value, _below(path, key))
+                self._agreement(pred[key], value, below(path, key))
                 for key, value in target.items()
                 if key in pred
             )
         if isinstance(target, list) and isinstance(pred, list):
-            pairs, _, _ = self._pairs(pred, target, _items(path))
-            return sum(self._agreement(ours, theirs, _items(path)) for ours, theirs in pairs)
+            pairs, _, _ = self._pairs(pred, target, items(path))
+            return sum(self._agreement(ours, theirs, items(path)) for ours, theirs in pairs)
         if _has_parts(target) or _has_parts(pred):
             return 0
         return int(self.default.equal(pred, target))
@@ -268,14 +264,6 @@ _ABSENT: Any = object()
 
 def _has_parts(value: Any) -> bool:
     return isinstance(value, (dict, list))
-
-
-def _below(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
-
-
-def _items(path: str) -> str:
-    return f"{path}[]" if path else ""
 
 
 def _identity(value: Any) -> Any:

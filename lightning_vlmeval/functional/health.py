@@ -1,6 +1,6 @@
 """Output health: answers that went wrong as text, whatever they were to say."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from lightning_vlmeval.functional.faults import (
     is_repetition,
 )
 from lightning_vlmeval.functional.scorer import Scorer, Scores, check_lengths, ratio
-from lightning_vlmeval.table import Floats
+from lightning_vlmeval.table import Floats, Table
 
 FLAGS = ("empty", "truncated", "repetition", "prompt_echo", "reasoning", "non_printable")
 """What can be wrong with an answer: the columns of `health_flags`."""
@@ -169,3 +169,58 @@ class HealthScorer(Scorer):
         return {
             key: ratio(column[key], column[judged.get(key, "num_samples")]) for key in self.keys
         }
+
+
+def healthy_part(table: Table, health: Table) -> Table | None:
+    """The samples of a metric whose answers are healthy, for its scores over those alone.
+
+    What is wrong with an answer as text says little of what the model knows: with the scores of the
+    others beside them, low values tell a model that does not know from one that does not stop.
+
+    | samples of the metric | part |
+    |---|---|
+    | none is known to be ill | None: the scores are those of the whole |
+    | some are ill | those of which `health` has a row that says healthy |
+    | all are ill | no samples; its scores are NaN |
+
+    Args:
+        table: The metric's rows.
+        health: The rows that `HealthScorer` made of the same answers.
+
+    Example:
+        >>> rows = HealthScorer().rows(["two", ""], ["two", "three"])
+        >>> health = Table(HealthScorer().columns, ("a", "b"), rows)
+        >>> healthy_part(Table(("right",), ("a", "b"), np.array([[1.0], [0.0]])), health).ids
+        ('a',)
+    """
+    known = dict(zip(health.ids, health.rows[:, health.columns.index("healthy")], strict=True))
+    if all(known.get(name, 1.0) for name in table.ids):
+        return None
+    return table.take([i for i, name in enumerate(table.ids) if known.get(name, 0.0)])
+
+
+def healthy_scores(
+    scorers: Mapping[str, Scorer], tables: Mapping[str, Table]
+) -> dict[str, dict[str, float]]:
+    """The scores of each metric over the healthy answers alone, where some of its answers are ill.
+
+    Empty where there is no table of `HealthScorer`, or no answer is ill. What a metric makes of all
+    samples together, such as CIDEr's weights, it makes of the healthy ones here.
+
+    Args:
+        scorers: The metrics by name.
+        tables: The rows of each.
+
+    Example:
+        >>> scorer, texts = HealthScorer(), ["two", ""]
+        >>> healthy_scores({"health": scorer}, {"health": Table(scorer.columns, ("a", "b"),
+        ...                                                     scorer.rows(texts, texts))})
+        {}
+    """
+    found: dict[str, dict[str, float]] = {}
+    ours = [name for name, scorer in scorers.items() if isinstance(scorer, HealthScorer)]
+    for name, scorer in scorers.items():
+        part = None if name in ours or not ours else healthy_part(tables[name], tables[ours[0]])
+        if part is not None:
+            found[name] = scorer.score(part)
+    return found

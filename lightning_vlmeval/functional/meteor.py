@@ -14,6 +14,7 @@ import numpy as np
 from lightning_vlmeval.errors import ConfigurationError
 from lightning_vlmeval.functional.scorer import Scorer, Scores, check_texts, ratio
 from lightning_vlmeval.functional.wordnet import find_wordnet, open_wordnet, wordnet_version
+from lightning_vlmeval.signature import qualified_name
 from lightning_vlmeval.table import Floats
 
 # How many words' stems and synonyms, and how many references' words, are remembered.
@@ -158,7 +159,7 @@ class METEORScorer(Scorer):
             ("alpha", str(self.alpha)),
             ("beta", str(self.beta)),
             ("gamma", str(self.gamma)),
-            ("tokenize", "split" if self.tokenize is None else _qualified_name(self.tokenize)),
+            ("tokenize", "split" if self.tokenize is None else qualified_name(self.tokenize)),
             ("wordnet", wordnet_version(find_wordnet(self.wordnet))),
             ("version", version("nltk")),
         )
@@ -269,9 +270,3 @@ def _stemmer() -> Callable[[str], str]:
 def _synonyms(wordnet: str | None) -> Callable[[str], frozenset[str]]:
     """The synonyms of a word in the database that the option names."""
     return lru_cache(maxsize=_REMEMBERED)(open_wordnet(find_wordnet(wordnet)).synonyms)
-
-
-def _qualified_name(function: Callable[..., object]) -> str:
-    """A function's module and name; of an object that is called like one, its class's."""
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}.{named.__qualname__}"

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from lightning_vlmeval.errors import InputError, InputTypeError
-from lightning_vlmeval.functional.schema import KINDS, Schema, Violation, missing_fields
-from lightning_vlmeval.parsing.payload import Format, Payload, PayloadFormat, plain_value
+from lightning_vlmeval.functional.schema import Schema, missing_fields
+from lightning_vlmeval.functional.violations import KINDS, Violation
+from lightning_vlmeval.parsing.payload import Format, Payload, PayloadFormat
+from lightning_vlmeval.parsing.plain_values import plain_value
 from lightning_vlmeval.parsing.readers import Unreadable
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<fraction>\.[0-9]+)?(?P<power>[eE][+-]?[0-9]+)?")
@@ -59,21 +61,28 @@ def target_value(target: Any, parser: PayloadFormat, index: int = 0) -> Any:
         InputTypeError: It is none of these.
         InputError: Its text cannot be read, strictly.
     """
-    if isinstance(target, str):
-        try:
-            return payload_view(parser.read(target).value, parser.format)
-        except Unreadable as error:
-            raise InputError(
-                f"Expected the target to be {parser.name} as a whole, but it cannot be read: {error}",
-                index,
-            ) from None
-    if target is not None and not isinstance(target, (Mapping, list, tuple)):
+    if target is not None and not isinstance(target, (str, Mapping, list, tuple)):
         raise InputTypeError(
             "Expected each target to be a mapping, a list, a text in the format of the answers, "
             f"or None, but got {type(target).__name__}",
             index,
         )
-    return payload_view(plain_value(target), parser.format)
+    try:
+        value = parser.read(target).value if isinstance(target, str) else plain_value(target)
+    except Unreadable as error:
+        raise InputError(_unreadable_target(target, parser, error), index) from None
+    return payload_view(value, parser.format)
+
+
+def _unreadable_target(target: Any, parser: PayloadFormat, error: Unreadable) -> str:
+    """What to do about a target that cannot be read."""
+    if not isinstance(target, str):
+        return f"Expected each target to be a value that JSON can write, but it is {error}"
+    return (
+        f"Expected a target that is a text to be {parser.name} as a whole, but it cannot be read: "
+        f"{error}. Give the object itself, or None for no target; where answers are prose, leave "
+        "out this metric (`output_format=None` in the callback)"
+    )
 
 
 def payload_view(value: Any, format: Format) -> Any:

@@ -16,6 +16,7 @@ from rapidfuzz.distance import LCSseq
 from lightning_vlmeval.errors import ConfigurationError, MissingExtraError
 from lightning_vlmeval.functional.ngrams import Alphabet, clipped_matches
 from lightning_vlmeval.functional.scorer import Scorer, Scores, check_texts, ratio
+from lightning_vlmeval.signature import qualified_name
 from lightning_vlmeval.table import Floats
 
 # Of an ASCII text: letters and digits as they are, everything else a space.
@@ -173,7 +174,7 @@ class ROUGEScorer(Scorer):
             ("rouge_keys", ",".join(self.rouge_keys)),
             ("use_stemmer", "yes" if self.use_stemmer else "no"),
             ("split_summaries", "yes" if self.split_summaries else "no"),
-            ("tokenizer", "default" if self.tokenizer is None else _qualified(self.tokenizer)),
+            ("tokenizer", "default" if self.tokenizer is None else qualified_name(self.tokenizer)),
             ("version", version("rouge-score")),
         )
 
@@ -237,13 +238,6 @@ class ROUGEScorer(Scorer):
                 " run `python -m nltk.downloader punkt_tab`, or put each sentence on a line of its"
                 " own and leave `split_summaries=False`"
             ) from error
-
-
-def _qualified(function: Any) -> str:
-    """A function's name with its module; of another callable, that of its class."""
-    named = function if hasattr(function, "__qualname__") else type(function)
-    module = getattr(named, "__module__", None) or "builtins"  # None of `str.split`
-    return f"{module}.{named.__qualname__}"
 
 
 def _words(text: str) -> list[str]:

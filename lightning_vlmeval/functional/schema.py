@@ -3,10 +3,9 @@
 import functools
 import json
 import re
-import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import referencing.exceptions
 import referencing.jsonschema
@@ -15,45 +14,14 @@ from jsonschema.validators import Draft202012Validator, extend, validator_for
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 
 from lightning_vlmeval.errors import ConfigurationError
-from lightning_vlmeval.functional.comparators import frozen
+from lightning_vlmeval.functional.short_schema import expand, is_short
+from lightning_vlmeval.functional.values import frozen
+from lightning_vlmeval.functional.violations import KINDS, Violation, violations_of
 
-KINDS = ("missing", "unexpected", "wrong_type", "out_of_range")
-"""What can be wrong with a field."""
-
-_MISSING = frozenset({"required", "dependentRequired", "dependencies", "minProperties"})
-_UNEXPECTED = frozenset(
-    {"additionalProperties", "unevaluatedProperties", "additionalItems", "unevaluatedItems"}
-)
 # Keywords that say nothing of a value alone, but show that a mapping is a JSON Schema.
 _NOTES = {"$schema", "$id", "id", "$anchor", "$comment", "$defs", "definitions"}
 _NOTES |= {"title", "description", "default", "examples"}
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-_TYPES: dict[Any, dict[str, Any]] = {
-    str: {"type": "string"},
-    int: {"type": "integer"},
-    float: {"type": "number"},
-    bool: {"type": "boolean"},
-    list: {"type": "array"},
-    dict: {"type": "object"},
-    None: {"type": "null"},
-    type(None): {"type": "null"},
-    object: {},
-}
-
-
-@dataclass(frozen=True)
-class Violation:
-    """One field that breaks a schema.
-
-    Args:
-        kind: One of `KINDS`.
-        path: The field: keys joined by dots, `[]` for the items of a list; "" is the answer.
-        message: What is wrong, in words.
-    """
-
-    kind: str
-    path: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -99,7 +67,7 @@ class Schema:
     @functools.cached_property
     def plain(self) -> Any:
         """The JSON Schema, the short form expanded; None for none."""
-        return expand(self.schema) if _is_short(self.schema) else self.schema
+        return expand(self.schema) if is_short(self.schema) else self.schema
 
     @functools.cached_property
     def text(self) -> str:
@@ -148,7 +116,7 @@ class Schema:
             raise ConfigurationError(
                 f"Expected a `schema` that can be followed, but got {error}"
             ) from None
-        return [violation for error in errors for violation in _blame(error)]
+        return [violation for error in errors for violation in violations_of(error)]
 
 
 def missing_fields(value: Any, fields: Sequence[str]) -> list[str]:
@@ -173,51 +141,6 @@ def _has(value: Any, name: str) -> bool:
         return True
     head, dot, tail = name.partition(".")
     return bool(dot) and _has(value.get(head), tail)
-
-
-def _is_short(schema: Any) -> bool:
-    """Whether types stand in a schema: then it is the short form."""
-    if isinstance(schema, Mapping):
-        return any(_is_short(part) for part in schema.values())
-    if isinstance(schema, (list, tuple)):
-        return any(_is_short(part) for part in schema)
-    return isinstance(schema, (type, types.UnionType, set, frozenset))
-
-
-def expand(form: Any) -> dict[str, Any]:
-    """The JSON Schema that a short form stands for.
-
-    Args:
-        form: A type, a mapping from names to short forms, a list of one, a tuple or a set.
-
-    Raises:
-        ConfigurationError: A part is none of these.
-
-    Example:
-        >>> expand({"tags": [str], "level?": {1, 2}})["properties"]
-        {'tags': {'type': 'array', 'items': {'type': 'string'}}, 'level': {'enum': [1, 2]}}
-    """
-    if isinstance(form, Mapping):
-        names = [str(name) for name in form]
-        return {
-            "type": "object",
-            "properties": {str(n).removesuffix("?"): expand(part) for n, part in form.items()},
-            "required": [name for name in names if not name.endswith("?")],
-            "additionalProperties": False,
-        }
-    if isinstance(form, list) and len(form) == 1:
-        return {"type": "array", "items": expand(form[0])}
-    if isinstance(form, (tuple, types.UnionType)):
-        parts = form if isinstance(form, tuple) else get_args(form)
-        return {"anyOf": [expand(part) for part in parts]}
-    if isinstance(form, (set, frozenset)):
-        return {"enum": sorted(form, key=repr)}
-    if isinstance(form, (type, types.NoneType)) and form in _TYPES:
-        return _TYPES[form]
-    raise ConfigurationError(
-        "Expected a field of the short schema to be str, int, float, bool, list, dict, None, object, "
-        f"a mapping, a list of one of these, a tuple or a set, but got {form!r}"
-    )
 
 
 @functools.lru_cache(maxsize=64)
@@ -292,70 +215,3 @@ def _check_reference(reference: str, resolver: Any) -> None:
             f"Expected each `$ref` of the schema to lead inside of it, but got {reference!r}; "
             "nothing is loaded from a file or a network: put the definition under `$defs`"
         ) from None
-
-
-def _blame(error: ValidationError) -> Iterator[Violation]:
-    """The violations behind one error of `jsonschema`."""
-    rule, path = str(error.validator), _path(error)
-    if rule in ("anyOf", "oneOf") and error.context:
-        for inner in _closest(error.context):
-            yield from _blame(inner)
-    elif rule in _MISSING:
-        for name in _missing_names(error) or [""]:
-            yield Violation("missing", _below(path, name), error.message)
-    elif rule in _UNEXPECTED or (rule == "items" and error.validator_value is False):
-        for name in _unexpected_names(error) or [""]:
-            yield Violation("unexpected", _below(path, name), error.message)
-    elif rule in ("type", "disallow"):
-        yield Violation("wrong_type", path, error.message)
-    else:
-        yield Violation("out_of_range", path, error.message)
-
-
-def _closest(errors: Sequence[ValidationError]) -> list[ValidationError]:
-    """The errors of the alternative that has the fewest, one of the wrong type coming last."""
-    branches: dict[Any, list[ValidationError]] = {}
-    for error in errors:  # an alternative that is just `false` has no path
-        branches.setdefault(next(iter(error.schema_path), None), []).append(error)
-    return min(
-        branches.values(),
-        key=lambda branch: (any(e.validator == "type" and not e.path for e in branch), len(branch)),
-    )
-
-
-def _missing_names(error: ValidationError) -> list[str]:
-    """The names that a mapping lacks; `jsonschema` gives one error for each, but not the name."""
-    rule: Any = error.validator_value
-    instance: Any = error.instance
-    names: list[Any] = rule if isinstance(rule, list) else []
-    if isinstance(rule, Mapping):  # what depends on a name that is there
-        needs = [rule[name] for name in rule if name in instance]
-        names = [name for need in needs for name in (need if isinstance(need, list) else [need])]
-    return [str(name) for name in names if name not in instance]
-
-
-def _unexpected_names(error: ValidationError) -> list[str]:
-    """The names that stand in a mapping and not in its schema."""
-    if error.validator != "additionalProperties":
-        return []
-    schema: Any = error.schema
-    known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
-    instance: Any = error.instance
-    return [
-        name
-        for name in instance
-        if name not in known and not any(re.search(pattern, name) for pattern in patterns)
-    ]
-
-
-def _path(error: ValidationError) -> str:
-    path = ""
-    for step in error.absolute_path:
-        path = f"{path}[]" if isinstance(step, int) and path else _below(path, step)
-    return path
-
-
-def _below(path: str, name: object) -> str:
-    if name == "" or isinstance(name, int):
-        return path
-    return f"{path}.{name}" if path else str(name)

@@ -96,6 +96,25 @@ class Scorer(ABC):
         """
         return None
 
+    def tabulate(
+        self,
+        preds: Sequence[Any],
+        target: Sequence[Any],
+        *,
+        prompts: Sequence[str] | None = None,
+        truncated: Sequence[bool] | None = None,
+    ) -> tuple[Floats, Sequence[bytes] | None]:
+        """The rows and what is kept beside them; overridden where one pass gives both.
+
+        Args:
+            preds: As for `rows`.
+            target: As for `rows`.
+            prompts: As for `rows`.
+            truncated: As for `rows`.
+        """
+        rows = self.rows(preds, target, prompts=prompts, truncated=truncated)
+        return rows, self.payloads(preds, target)
+
     def score(self, table: Table) -> dict[str, float]:
         """The scores of a table.
 

@@ -1,9 +1,8 @@
 """Structured answers (JSON, YAML, CSV): do they parse, keep to the schema, and hold the right values?"""
 
 import functools
-import hashlib
 import importlib.metadata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -11,8 +10,17 @@ import numpy as np
 
 from lightning_vlmeval import __version__
 from lightning_vlmeval.errors import ConfigurationError
-from lightning_vlmeval.functional.comparators import ComparatorSpec, Exact
+from lightning_vlmeval.functional.comparator_specs import ComparatorSpec
+from lightning_vlmeval.functional.comparators import Exact
 from lightning_vlmeval.functional.consistency import structure_consistency, structure_signature
+from lightning_vlmeval.functional.field_breakdown import (
+    digest_of,
+    field_rates,
+    field_rows,
+    field_scores,
+    pack_fields,
+    structure_of,
+)
 from lightning_vlmeval.functional.fields import FIELD_COUNTS, FieldComparison, total_counts
 from lightning_vlmeval.functional.reading import (
     Answer,
@@ -20,9 +28,10 @@ from lightning_vlmeval.functional.reading import (
     read_answer,
     target_value,
 )
-from lightning_vlmeval.functional.schema import KINDS, Schema
+from lightning_vlmeval.functional.schema import Schema
 from lightning_vlmeval.functional.scorer import Scorer, Scores, check_lengths, ratio
 from lightning_vlmeval.functional.trees import tree_scores
+from lightning_vlmeval.functional.violations import KINDS, Violation
 from lightning_vlmeval.parsing.payload import CAUSES, Format, Payload, PayloadFormat
 from lightning_vlmeval.table import Floats, Table
 
@@ -67,19 +76,21 @@ class StructuredOutputScorer(Scorer):
     structure_entropy             answers read                      entropy of the structures, bits
     ============================  ================================  ==============================
 
-    All are in [0, 1] but `structure_entropy`. An answer that is not read has none of the fields: all
-    that its target expects are missing. Where a key counts of nothing it is NaN: the schema's
-    without a schema, the fields' without targets. Precision is 0 where nothing is produced and
-    something expected. The last three are no sums over samples: only `score` gives them, from the
-    structures beside the rows, while `from_sums` has NaN for them.
+    All are in [0, 1] but `structure_entropy`. What repairs or constrained decoding would buy is
+    `format_compliance_lenient` less `format_compliance`. An answer that is not read has none of the
+    fields: all that its target expects are missing. Where a key counts of nothing it is NaN: the
+    schema's without a schema, the fields' without targets. Precision is 0 where nothing is produced
+    and something expected. The last three are no sums over samples: only `score` gives them, from
+    the structures beside the rows, while `from_sums` has NaN for them. `field_scores` breaks the
+    fields down by their paths.
 
     What an answer is, and its causes, is told by `PayloadFormat`; what the schema's violations are
     by `Schema`; what is counted of the fields by `FieldComparison`; the trees by
     `tree_scores`.
 
     Args:
-        format: `json`, `yaml`, `csv`, a compiled regular expression, or a function from the text to
-            its value, which raises ValueError to refuse it.
+        format: `json`, `yaml`, `csv`, a regular expression (compiled, or a text that begins with `^`),
+            or a function from the text to its value, which raises ValueError to refuse it.
         schema: A JSON Schema, or the short form as in ``{"defect_type": str, "count": int}``; for a
             CSV it is for each row.
         required_fields: Names of fields that must be there.
@@ -163,7 +174,7 @@ class StructuredOutputScorer(Scorer):
         named = ";".join(f"{path}={comparison[path]!r}" for path in sorted(comparison))
         pairs = [
             ("format", self._parser.name),
-            ("schema", _digest(self._rules.text.encode()).hex() if self._rules.text else "none"),
+            ("schema", digest_of(self._rules.text).hex() if self._rules.text else "none"),
             ("required_fields", ",".join(sorted(self._rules.required_fields)) or "none"),
             ("comparators", named or "exact"),
             ("nulls", self.nulls),
@@ -197,26 +208,47 @@ class StructuredOutputScorer(Scorer):
             InputTypeError: A prediction is not a text, or a target none of these.
             InputError: The lengths differ, or the text of a target cannot be read.
         """
-        rows = np.zeros((len(preds), len(_COLUMNS)))
-        for index, (answer, expected) in enumerate(self._pairs(preds, target)):
-            self._fill_format(rows[index], answer.payload)
-            self._fill_schema(rows[index], answer)
-            if expected is not None:
-                self._fill_fields(rows[index], answer, expected)
-        return rows
+        return self.tabulate(preds, target)[0]
 
     def payloads(self, preds: Sequence[str], target: Sequence[Any]) -> list[bytes]:
-        """The structure of each answer: 8 bytes of its hash, and none for one that is not read.
+        """What no sum holds: the hash of each answer's structure, and the counts of its fields.
 
         Args:
-            preds: One text for each sample.
-            target: Not used.
+            preds: As for `rows`.
+            target: As for `rows`.
         """
-        answers = (self._answer(text, index) for index, text in enumerate(preds))
-        return [
-            _digest(structure_signature(answer.value).encode()) if answer.read else b""
-            for answer in answers
-        ]
+        return self.tabulate(preds, target)[1]
+
+    def tabulate(
+        self,
+        preds: Sequence[str],
+        target: Sequence[Any],
+        *,
+        prompts: Sequence[str] | None = None,
+        truncated: Sequence[bool] | None = None,
+    ) -> tuple[Floats, list[bytes]]:
+        """The rows and what is kept beside them, each answer read once.
+
+        Args:
+            preds: As for `rows`.
+            target: As for `rows`.
+            prompts: Not used.
+            truncated: Not used.
+        """
+        check_lengths(preds, target)
+        rows, payloads = np.zeros((len(preds), len(_COLUMNS))), []
+        for index, (text, wanted) in enumerate(zip(preds, target, strict=True)):
+            answer = read_answer(text, self._parser, self.reading == "lenient", index)
+            expected = target_value(wanted, self._parser, index)
+            violations = self._violations(answer)
+            counts = {} if expected is None else self._comparison.counts(answer.value, expected)
+            self._fill_format(rows[index], answer.payload)
+            self._fill_schema(rows[index], answer, violations)
+            if expected is not None:
+                self._fill_fields(rows[index], answer, expected, total_counts(counts))
+            structure = structure_signature(answer.value) if answer.read else None
+            payloads.append(pack_fields(structure, _with_violations(counts, violations)))
+        return rows, payloads
 
     def from_sums(self, sums: Floats) -> Scores:
         """The scores of column sums: a pure function, vectorised over the leading axes.
@@ -227,10 +259,8 @@ class StructuredOutputScorer(Scorer):
         sums = np.asarray(sums, float)
         column = {name: sums[..., position] for name, position in _AT.items()}
         samples, checked, compared = (column[n] for n in ("samples", "checked", "compared"))
-        right, expected, produced = (column[n] for n in ("right", "expected", "produced"))
-        precision = ratio(right, produced)
-        precision[(produced == 0) & (expected > 0)] = 0.0
-        flat_right = column["flat_right"]
+        first = _AT[FIELD_COUNTS[0]]
+        fields = field_rates(sums[..., first : first + len(FIELD_COUNTS)])
         return {
             "format_compliance": ratio(column["strict"], samples),
             "format_compliance_lenient": ratio(column["lenient"], samples),
@@ -238,16 +268,12 @@ class StructuredOutputScorer(Scorer):
             **{f"cause_{cause}": ratio(column[cause], samples) for cause in CAUSES},
             "schema_adherence": ratio(column["conforming"], checked),
             **{f"schema_{kind}": ratio(column[kind], checked) for kind in KINDS},
-            "field_precision": precision,
-            "field_recall": ratio(right, expected),
-            "field_f1": ratio(2 * right, expected + produced),
-            # What is produced and not hallucinated stands for a field that is expected.
-            "missing_rate": ratio(expected - (produced - column["hallucinated"]), expected),
-            "hallucinated_rate": ratio(column["hallucinated"], produced),
-            "swapped_rate": ratio(column["swapped"], produced),
-            "wrong_unit_rate": ratio(column["wrong_unit"], produced),
+            **{f"field_{key}": fields[key] for key in ("precision", "recall", "f1")},
+            **{key: value for key, value in fields.items() if key.endswith("_rate")},
             "exact_match": ratio(column["exact"], compared),
-            "donut_f1": ratio(flat_right, flat_right + column["flat_wrong"] / 2),
+            "donut_f1": ratio(
+                column["flat_right"], column["flat_right"] + column["flat_wrong"] / 2
+            ),
             "tree_edit_accuracy": ratio(column["tree_accuracy"], compared),
             **{key: np.full(samples.shape, np.nan) for key in _CONSISTENCY},
         }
@@ -259,47 +285,32 @@ class StructuredOutputScorer(Scorer):
             table: Rows that this scorer made, with their payloads; each id once.
         """
         scores = super().score(table)
-        read = [
-            (payload, group)
-            for payload, group in zip(table.payloads, table.groups, strict=True)
-            if payload
-        ]
+        structures = zip(map(structure_of, table.payloads), table.groups, strict=True)
+        read = [(structure, group) for structure, group in structures if structure]
         found = structure_consistency([one for one, _ in read], [group for _, group in read])
         return {**scores, **dict(zip(_CONSISTENCY, found, strict=True))}
 
-    def field_rows(
-        self, preds: Sequence[str], target: Sequence[Any]
-    ) -> tuple[list[tuple[int, str]], Floats]:
-        """The finer grain: a row for each field of each sample, for a breakdown by field.
+    def field_rows(self, table: Table) -> tuple[list[tuple[str, str]], Floats]:
+        """The finer grain: a row of counts for each field of each sample; see `field_rows`.
 
         Args:
-            preds: As for `rows`.
-            target: As for `rows`.
-
-        Returns:
-            For each row the sample's position and the field's path, and the counts of the field,
-            float64 of shape (m, 10): `FIELD_COUNTS`, then the schema's `KINDS`.
+            table: Rows that this scorer made, with their payloads.
         """
-        keys: list[tuple[int, str]] = []
-        rows: list[list[int]] = []
-        for index, (answer, expected) in enumerate(self._pairs(preds, target)):
-            counts = {} if expected is None else self._comparison.counts(answer.value, expected)
-            fields = {path: [*counted, *[0] * len(KINDS)] for path, counted in counts.items()}
-            if answer.read:
-                for violation in answer_violations(answer.payload, self._rules, self.format):
-                    row = fields.setdefault(violation.path, [0] * (len(FIELD_COUNTS) + len(KINDS)))
-                    row[len(FIELD_COUNTS) + KINDS.index(violation.kind)] += 1
-            keys += [(index, path) for path in fields]
-            rows += fields.values()
-        return keys, np.array(rows, float).reshape(len(rows), len(FIELD_COUNTS) + len(KINDS))
+        return field_rows(table)
 
-    def _pairs(self, preds: Sequence[str], target: Sequence[Any]) -> Iterator[tuple[Answer, Any]]:
-        check_lengths(preds, target)
-        for index, (text, expected) in enumerate(zip(preds, target, strict=True)):
-            yield self._answer(text, index), target_value(expected, self._parser, index)
+    def field_scores(self, table: Table) -> dict[str, dict[str, float]]:
+        """The scores of each field, by its path; see `field_scores`.
 
-    def _answer(self, text: str, index: int) -> Answer:
-        return read_answer(text, self._parser, self.reading == "lenient", index)
+        Args:
+            table: Rows that this scorer made, with their payloads; each id once.
+        """
+        return field_scores(table)
+
+    def _violations(self, answer: Answer) -> list[Violation]:
+        checks = self._rules.text or self._rules.required_fields
+        if not checks or not answer.read:
+            return []
+        return answer_violations(answer.payload, self._rules, self.format)
 
     def _fill_format(self, row: Floats, payload: Payload) -> None:
         row[_AT["samples"]] = 1
@@ -309,20 +320,16 @@ class StructuredOutputScorer(Scorer):
         for cause in payload.causes:
             row[_AT[cause]] = 1
 
-    def _fill_schema(self, row: Floats, answer: Answer) -> None:
+    def _fill_schema(self, row: Floats, answer: Answer, violations: list[Violation]) -> None:
         if not (self._rules.text or self._rules.required_fields):
             return
         row[_AT["checked"]] = 1
-        if not answer.read:
-            row[_AT["missing"]] = 1
-            return
-        violations = answer_violations(answer.payload, self._rules, self.format)
-        row[_AT["conforming"]] = not violations
+        row[_AT["conforming"]] = answer.read and not violations
+        row[_AT["missing"]] = not answer.read
         for violation in violations:
             row[_AT[violation.kind]] = 1
 
-    def _fill_fields(self, row: Floats, answer: Answer, expected: Any) -> None:
-        counts = total_counts(self._comparison.counts(answer.value, expected))
+    def _fill_fields(self, row: Floats, answer: Answer, expected: Any, counts: list[int]) -> None:
         first = _AT[FIELD_COUNTS[0]]
         row[first : first + len(counts)] = counts
         row[_AT["compared"]] = 1
@@ -332,5 +339,12 @@ class StructuredOutputScorer(Scorer):
         row[_AT["tree_accuracy"]] *= answer.read
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=8).digest()
+def _with_violations(
+    counts: Mapping[str, list[int]], violations: Sequence[Violation]
+) -> dict[str, list[int]]:
+    """The counts of each field, and after them which kinds of violations it has."""
+    fields = {path: [*row, *[0] * len(KINDS)] for path, row in counts.items()}
+    for violation in violations:
+        row = fields.setdefault(violation.path, [0] * (len(FIELD_COUNTS) + len(KINDS)))
+        row[len(FIELD_COUNTS) + KINDS.index(violation.kind)] += 1
+    return fields

@@ -1,5 +1,6 @@
 """Tree edit accuracy and field F1 of structured answers, as Donut's `JSONParseEvaluator` has them."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -10,6 +11,8 @@ from lightning_vlmeval.functional.tree_distance import (
     forest_distance,
     make_node,
 )
+
+_MAX_PATH = 500
 
 
 def normalized(data: Any) -> Any:
@@ -51,7 +54,10 @@ def flat_fields(data: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """
     if isinstance(data, dict):
         for key, one in data.items():
-            yield from flat_fields(one, f"{path}.{key}" if path else key)
+            below = f"{path}.{key}" if path else key
+            if len(below) > _MAX_PATH:  # long keys would be written out for each value under them
+                below = hashlib.sha256(below.encode("utf-8", "surrogatepass")).hexdigest()
+            yield from flat_fields(one, below)
     elif isinstance(data, list):
         for one in data:
             yield from flat_fields(one, path)

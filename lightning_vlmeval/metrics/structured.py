@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from lightning_vlmeval.functional.field_breakdown import field_scores
 from lightning_vlmeval.functional.structured import StructuredOutputScorer
 from lightning_vlmeval.metrics.table_metric import TableMetric
 
@@ -19,8 +20,8 @@ class StructuredOutputScore(TableMetric):
     A target is an object, or a text in the format.
 
     Args:
-        format: "json", "yaml", "csv", a compiled regular expression, or a function from a text to
-            its value, which raises ValueError to refuse it.
+        format: "json", "yaml", "csv", a regular expression (compiled, or a text that begins with "^"),
+            or a function from a text to its value, which raises ValueError to refuse it.
         schema: A JSON Schema, or the short form as in `{"defect_type": str, "count": int}`.
         required_fields: Names of fields that must be there.
         comparators: For a field's path, how its values are compared; "*" is the default.
@@ -69,3 +70,17 @@ class StructuredOutputScore(TableMetric):
             max_depth=max_depth,
         )
         super().__init__(scorer, **kwargs)
+
+    def field_scores(self) -> dict[str, dict[str, float]]:
+        """The scores of each field over the samples of `table()`, by its path.
+
+        Such as `recall`, `hallucinated_rate`, `swapped_rate` and `schema_missing`; see
+        `lightning_vlmeval.functional.field_breakdown.field_scores`.
+
+        Example:
+            >>> metric = StructuredOutputScore()
+            >>> metric.update(['{"type": "dent", "count": 3}'], [{"type": "dent", "count": 2}])
+            >>> {field: scores["recall"] for field, scores in metric.field_scores().items()}
+            {'count': 0.0, 'type': 1.0}
+        """
+        return field_scores(self.table())

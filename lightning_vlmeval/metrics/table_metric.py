@@ -95,8 +95,9 @@ class TableMetric(Metric):
         check_lengths(preds, target)
         names = self._names(ids, len(preds))
         try:
-            rows = self.scorer.rows(preds, target, prompts=prompts, truncated=truncated)
-            payloads = self.scorer.payloads(preds, target)
+            rows, payloads = self.scorer.tabulate(
+                preds, target, prompts=prompts, truncated=truncated
+            )
         except InputError as error:
             raise error.named(None if ids is None else names) from error.__cause__
         self._append(
@@ -275,10 +276,16 @@ def gather_tables(
     """
     buffers = gather(pack([header, *(metric.to_bytes() for metric in metrics)]), group)
     by_rank = [list(unpack(buffer)) for buffer in buffers]
+    for rank, parts in enumerate(by_rank):
+        if len(parts) != 1 + len(metrics):
+            raise InputError(
+                f"Expected every rank to hold the same metrics in the same order, but got "
+                f"{len(metrics)} metrics here and {len(parts) - 1} on rank {rank}"
+            )
     tables = []
     for i, metric in enumerate(metrics, start=1):
-        parts = [_read(metric, buffers[i], rank) for rank, buffers in enumerate(by_rank)]
-        tables.append(_first_of_each(parts).canonical())
+        ranks = [_read(metric, buffers[i], rank) for rank, buffers in enumerate(by_rank)]
+        tables.append(_first_of_each(ranks).canonical())
     return [buffers[0] for buffers in by_rank], tables
 
 

@@ -1,19 +1,20 @@
 """The structured value in a model's answer: strictly, leniently, and why it is not strict."""
 
-import datetime
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from lightning_vlmeval.errors import ConfigurationError
+from lightning_vlmeval.parsing.plain_values import plain_value
 from lightning_vlmeval.parsing.readers import (
     Reading,
     Unreadable,
     is_container,
     read_csv,
     read_json,
-    read_yaml,
 )
 from lightning_vlmeval.parsing.recovery import (
     Recovery,
@@ -23,6 +24,8 @@ from lightning_vlmeval.parsing.recovery import (
     recover_json,
     recover_yaml,
 )
+from lightning_vlmeval.parsing.yaml_reader import read_yaml
+from lightning_vlmeval.signature import qualified_name
 
 CAUSES = (
     "empty",
@@ -42,8 +45,11 @@ CAUSES = (
 Format = str | re.Pattern[str] | Callable[[str], Any]
 """`json`, `yaml`, `csv`, a regular expression, or a function from the text to its value."""
 
-# A user's function refuses a text by any of these.
-_REFUSALS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+# By any of these a user's function refuses a text: XML's parser raises a SyntaxError.
+_REFUSALS = (
+    *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError),
+    *(SyntaxError, yaml.YAMLError),
+)
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,9 @@ class PayloadFormat:
 
     Args:
         format: `json` (RFC 8259), `yaml` (PyYAML's SafeLoader), `csv` (RFC 4180), a regular
-            expression that the stripped answer must match as a whole (its named groups are the
-            value, else its numbered ones), or a function that gives the value or raises ValueError.
+            expression (compiled, or a text that begins with `^`) that the stripped answer must match
+            as a whole (its named groups are the value, else its numbered ones), or a function that
+            gives the value or raises ValueError. How long these take is up to whoever wrote them.
         delimiter: What stands between two cells of a CSV.
         header: Whether the first row of a CSV holds the names of the columns.
         scalars: Whether JSON and YAML may hold a single value, such as a number or a sentence, at
@@ -122,14 +129,12 @@ class PayloadFormat:
     max_depth: int = 64
 
     def __post_init__(self) -> None:
-        if isinstance(self.format, str) and self.format not in ("json", "yaml", "csv"):
+        object.__setattr__(self, "format", _checked_format(self.format))
+        one = isinstance(self.delimiter, str) and len(self.delimiter) == 1
+        if not one or self.delimiter in '"\r\n\0 ':
             raise ConfigurationError(
-                "Expected `format` to be 'json', 'yaml', 'csv', a compiled regular expression or a "
-                f"function, but got {self.format!r}"
-            )
-        if not isinstance(self.delimiter, str) or len(self.delimiter) != 1:
-            raise ConfigurationError(
-                f"Expected `delimiter` to be one character, but got {self.delimiter!r}"
+                "Expected `delimiter` to be one character, no quote, blank or line break, "
+                f"but got {self.delimiter!r}"
             )
         if self.max_length < 1:
             raise ConfigurationError(
@@ -142,13 +147,12 @@ class PayloadFormat:
 
     @property
     def name(self) -> str:
-        """The format in words: its name, the regular expression, or where the function is."""
+        """The format in words: its name, the regular expression, or what the function is called."""
         if isinstance(self.format, str):
             return self.format
         if isinstance(self.format, re.Pattern):
-            return f"regex {self.format.pattern}"
-        function = self.format
-        return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"
+            return f"regex {self.format.pattern} flags {int(self.format.flags)}"
+        return qualified_name(self.format)
 
     def parse(self, text: str) -> Payload:
         """What an answer holds; never an exception, whatever the text.
@@ -207,7 +211,9 @@ class PayloadFormat:
         if isinstance(self.format, str | re.Pattern):
             raise TypeError(f"{self.format!r} is not a function")
         try:
-            return Reading(self.format(text))
+            return Reading(plain_value(self.format(text), self.max_depth, self.max_length))
+        except Unreadable:
+            raise
         except _REFUSALS as error:
             raise Unreadable("other", f"{type(error).__name__}: {error}") from None
 
@@ -281,6 +287,24 @@ def parse_payload(
     return PayloadFormat(format, delimiter, header, scalars, max_length, max_depth).parse(text)
 
 
+def _checked_format(format: Any) -> Format:
+    """The format, a regular expression compiled; ConfigurationError for anything else."""
+    if isinstance(format, str) and format.startswith("^"):
+        try:
+            return re.compile(format)
+        except re.error as error:
+            raise ConfigurationError(
+                f"Expected `format` to be a regular expression, but got {format!r}: {error}"
+            ) from None
+    named = format in ("json", "yaml", "csv") if isinstance(format, str) else False
+    if not (named or isinstance(format, re.Pattern) or callable(format)):
+        raise ConfigurationError(
+            "Expected `format` to be 'json', 'yaml', 'csv', a regular expression (compiled, or a "
+            f"text that begins with '^') or a function, but got {format!r}"
+        )
+    return format  # type: ignore[no-any-return]
+
+
 def _ordered(causes: set[str] | frozenset[str]) -> tuple[str, ...]:
     return tuple(cause for cause in CAUSES if cause in causes)
 
@@ -294,43 +318,3 @@ def _refuse_surrogates(text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise Unreadable("other", "a lone surrogate, which no UTF-8 text holds") from None
-
-
-def plain_value(value: Any) -> Any:
-    """A value in JSON's terms: mappings with text keys, lists, text, numbers, booleans and null.
-
-    Dates become ISO text and bytes text; sets and tuples become lists; a number of another library
-    (an array's or a tensor's element) becomes Python's. What is left is compared by its text.
-
-    Args:
-        value: What YAML, a user's function or a data set gave.
-
-    Example:
-        >>> import datetime
-        >>> plain_value({1: (datetime.date(2024, 1, 2), None)})
-        {'1': ['2024-01-02', None]}
-    """
-    if value is None or isinstance(value, (str, bool, int, float)):
-        return value
-    if isinstance(value, Mapping):
-        return {_plain_key(key): plain_value(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain_value(one) for one in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted((plain_value(one) for one in value), key=repr)
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if hasattr(value, "tolist"):
-        return plain_value(value.tolist())
-    return str(value)
-
-
-def _plain_key(key: Any) -> str:
-    if isinstance(key, str):
-        return key
-    plain = plain_value(key)
-    if isinstance(plain, bool) or plain is None:
-        return {True: "true", False: "false", None: "null"}[plain]
-    return str(plain)

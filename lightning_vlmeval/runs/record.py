@@ -26,6 +26,7 @@ def run_record(
     parameters: int = 0,
     trained_parameters: int = 0,
     config: Any = None,
+    box_format: str | None = None,
 ) -> dict[str, Any]:
     """The record of a run that begins now.
 
@@ -37,6 +38,7 @@ def run_record(
         parameters: How many numbers the model has.
         trained_parameters: How many of them are trained.
         config: The run's configuration, such as its hyperparameters; only its hash is kept.
+        box_format: The model family in whose way the answers write boxes.
 
     Example:
         >>> from lightning_vlmeval.functional.grounding import GroundingScorer
@@ -50,6 +52,7 @@ def run_record(
         "package": __version__,
         "tasks": list(tasks),
         "name": name,
+        **({} if box_format is None else {"box_format": box_format}),
         "model": {
             "class": model,
             "parameters": int(parameters),

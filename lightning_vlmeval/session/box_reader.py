@@ -59,6 +59,8 @@ class BoxReader:
             target[i] = {"boxes": boxes, "labels": labels}
             if len(self._evidence) < _EVIDENCE:
                 self._evidence.append((answer.numbers, boxes, size, fed_size))
+        if self.format.needs_fed_size:
+            batch = replace(batch, fed_size=[fed_size for _, fed_size in sizes])
         return replace(batch, preds=preds, target=target, texts=batch.preds, parsed=parsed)
 
     def finding(self) -> CoordinateFinding | None:
@@ -91,7 +93,7 @@ class BoxReader:
             return [fed_size_from_grid(grid) for grid in batch.image_grid_thw]
         raise ConfigurationError(
             f"Expected 'fed_size', the width and height of each image after the processor's "
-            f"resize, or the processor's 'image_grid_thw', one row an image, in the batch: the "
+            f"resize, or the processor's 'image_grid_thw' with one row a sample, in the batch: the "
             f"format {self.format.name!r} writes pixels of that image"
         )
 

@@ -11,6 +11,7 @@ from torchmetrics import Metric
 
 from lightning_vlmeval.analysis.intervals import interval
 from lightning_vlmeval.errors import InputError
+from lightning_vlmeval.functional.health import healthy_scores
 from lightning_vlmeval.functional.losses import LossScorer
 from lightning_vlmeval.functional.scorer import Scorer
 from lightning_vlmeval.keys import metric_key
@@ -95,6 +96,16 @@ class Evaluation:
                 if not math.isnan(one.low):
                     found[metric_key(name, key)] = (one.low, one.high)
         return found
+
+    def healthy(self) -> dict[str, float]:
+        """Each score over the answers that are healthy as texts alone; none where all of them are."""
+        working = {name: one for name, one in self.scorers.items() if name not in self.failures}
+        return {
+            metric_key(name, key): value
+            for name, scores in healthy_scores(working, self.tables).items()
+            for key, value in scores.items()
+            if metric_key(name, key) in self.scores  # of a metric of one value, just that
+        }
 
 
 @dataclass

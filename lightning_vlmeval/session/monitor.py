@@ -7,7 +7,13 @@ from functools import partial
 from typing import Any
 
 from lightning_vlmeval.analysis.overfitting import Verdict
-from lightning_vlmeval.keys import OVERFITTING_FLAG, OVERFITTING_SEVERITY, interval_keys, log_key
+from lightning_vlmeval.keys import (
+    OVERFITTING_FLAG,
+    OVERFITTING_SEVERITY,
+    healthy_key,
+    interval_keys,
+    log_key,
+)
 from lightning_vlmeval.reporting.console import evaluation_lines, is_headline
 from lightning_vlmeval.session.evaluation import Evaluation
 from lightning_vlmeval.session.history import Evaluations, History
@@ -136,6 +142,8 @@ class Monitor:
         for loader, evaluation in self.evaluations.items():
             name = partial(log_key, stage, dataloader=loader)
             values |= {name(key): value for key, value in evaluation.scores.items()}
+            healthy = {name(key): value for key, value in evaluation.healthy().items()}
+            values |= {healthy_key(key): v for key, v in healthy.items() if is_headline(key)}
             known = evaluation.intervals() if self._intervals else {}
             intervals |= {name(key): ends for key, ends in known.items()}
         if self.training is not None:

@@ -33,6 +33,7 @@ class Recorder:
         max_images: How many thumbnails to store.
         tasks: What the answers are.
         name: What the callback is called; None for the only one.
+        box_format: In whose way the answers write boxes, for them to be read again.
 
     Attributes:
         folder: The run's folder; None before it is known, or where nothing is written.
@@ -45,9 +46,10 @@ class Recorder:
         max_images: int,
         tasks: Sequence[str],
         name: str | None,
+        box_format: str | None = None,
     ) -> None:
         self._place, self._images, self._max_images = store, images, max_images
-        self._tasks, self._name = list(tasks), name
+        self._tasks, self._name, self._box_format = list(tasks), name, box_format
         self.folder: Path | None = None
         self._store: RunStore | None = None
         self._failed = False
@@ -120,6 +122,7 @@ class Recorder:
             parameters=sum(one.numel() for one in parameters),
             trained_parameters=sum(one.numel() for one in parameters if one.requires_grad),
             config=dict(getattr(pl_module, "hparams", {})) or None,
+            box_format=self._box_format,
         )
         return RunStore(folder, record, self._images, self._max_images)
 

@@ -68,6 +68,7 @@ class SampleLog:
             "prompt": _at(batch.prompt, i),
             "group": _at(batch.group, i),
             "size": None if batch.size is None else [float(side) for side in batch.size[i]],
+            "fed_size": _at(batch.fed_size, i),
             "truncated": _at(batch.truncated, i),
             "loss": None if batch.losses is None else float(batch.losses[i]),
             "prediction": batch.preds[i] if batch.texts is None else batch.texts[i],
@@ -88,15 +89,16 @@ class SampleLog:
         read = _boxes(pred, self._box_coordinates)
         boxes, labels = (np.zeros((0, 4)), []) if read is None else read
         overlaps = pairwise_iou(boxes, target_boxes)
-        if any(labels) or any(target_labels):
+        labelled = any(labels) or any(target_labels)
+        if labelled:
             overlaps = overlaps * (np.array(labels)[:, None] == np.array(target_labels)[None])
         pairs = zip(*match_boxes(overlaps, self._iou_threshold), strict=True)
         return {
             "boxes": boxes,
-            "labels": labels if any(labels) else None,
+            "labels": labels if labelled else None,
             "target": {
                 "boxes": target_boxes,
-                **({"labels": target_labels} if any(target_labels) else {}),
+                **({"labels": target_labels} if labelled else {}),
             },
             "matches": [[int(p), int(t), float(overlaps[p, t])] for p, t in pairs],
         }
@@ -115,7 +117,7 @@ class SampleLog:
             picture: Thumbnail = thumbnail(image)
         except InputError:
             return {}  # a picture that cannot be drawn is no reason to stop
-        return {"image": picture, "size": picture.size}
+        return {"image": picture}
 
 
 def _at(values: Sequence[Any] | None, i: int) -> Any:

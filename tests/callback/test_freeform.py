@@ -62,3 +62,21 @@ def test_prose_where_json_is_expected_says_what_to_do() -> None:
 
     with pytest.raises(InputError, match="sample 'scene0'"):
         values(Prose(), metrics=["structured"])
+
+
+def test_scores_of_healthy_answers() -> None:
+    class Ill(Reporter):
+        def answers(self, batch: dict[str, Any]) -> dict[str, Any]:
+            found = super().answers(batch)
+            found["preds"] = ["" if pred.startswith("It") else pred for pred in found["preds"]]
+            return found
+
+    schema = {"defect": str, "count": int}
+    found = values(Ill(), metrics=["structured", "bleu", "health"], schema=schema)
+    assert found["val/health/healthy"] == 0.75
+    assert found["val_healthy/structured/format_compliance"] == 2 / 3
+    assert found["val_healthy/structured/field_f1"] == 5 / 6
+    assert found["val_healthy/text/bleu"] > found["val/text/bleu"]
+    assert not any("cause" in key for key in found if "val_healthy" in key)
+    healthy = values(Reporter(), metrics=["structured", "health"])
+    assert not any("healthy/" in key for key in healthy)

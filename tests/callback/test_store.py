@@ -109,15 +109,10 @@ def test_a_resumed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     assert [len(run.samples(i)) for i in range(4)] == [5, 5, 5, 5]
 
 
-@pytest.mark.parametrize("name", ["file", "foreign"])
-def test_a_place_that_cannot_be_written_does_not_stop_the_training(
-    name: str, tmp_path: Path
-) -> None:
+def test_a_place_that_cannot_be_written_does_not_stop_the_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    (tmp_path / "foreign/vlmeval/evals").mkdir(parents=True)
-    (tmp_path / "foreign/vlmeval/images").write_text("not a folder")
     with pytest.warns(UserWarning, match="cannot be written, and no more is stored") as seen:
-        callback = fit(str(tmp_path / name))
+        callback = fit(str(tmp_path / "file"))
     assert sum("cannot be written" in str(one.message) for one in seen) == 1
     assert len(callback.history) == 3
 

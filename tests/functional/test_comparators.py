@@ -5,16 +5,8 @@ import pytest
 
 from lightning_vlmeval.errors import ConfigurationError, MissingExtraError
 from lightning_vlmeval.functional import units
-from lightning_vlmeval.functional.comparators import (
-    Custom,
-    Date,
-    Exact,
-    Number,
-    Set,
-    Similarity,
-    Text,
-    comparator,
-)
+from lightning_vlmeval.functional.comparator_specs import Custom, comparator
+from lightning_vlmeval.functional.comparators import Date, Exact, Number, Set, Similarity, Text
 from lightning_vlmeval.functional.units import converted, known_unit, quantity
 
 
@@ -152,6 +144,15 @@ def test_a_function_is_named_by_where_it_is() -> None:
     assert comparator(lambda ours, theirs: 1).equal(1, 2) is True
 
 
+def test_a_function_that_cannot_read_an_answer_finds_it_wrong() -> None:
+    near = comparator(lambda pred, target: abs(float(pred) - float(target)) < 0.5)
+    assert near.equal("2.2", 2)
+    for odd in ("two", None, [], {}, "9" * 5000):
+        assert not near.equal(odd, 2)
+    with pytest.raises(ValueError, match="could not convert string to float: 'two'"):
+        near.equal(2, "two")  # not the answer's fault
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -164,6 +165,17 @@ def test_a_function_is_named_by_where_it_is() -> None:
         ({"number": {"other_units": ["cm"]}}, "Expected `unit` beside `other_units`, but got None"),
         ({"similarity": {"threshold": 0}}, "Expected `threshold` to be in (0, 1], but got 0"),
         ({"date": {"formats": "%d"}}, "Expected `formats` to be a list of formats, but got '%d'"),
+        ({"date": {"formats": ["%d/%m", "%Q"]}}, "but got '%Q': 'Q' is a bad directive in format"),
+        (
+            {"date": {"formats": ["%Y%"]}},
+            "Expected a format as `datetime.strptime` has them, but got",
+        ),
+        (
+            abs,
+            "Expected a comparator to be a function of two values, but got builtins.abs: too many",
+        ),
+        (lambda pred: True, "too many positional arguments"),
+        (lambda pred, target, tolerance: True, "missing a required argument: 'tolerance'"),
         (3, "but got 3"),
     ],
 )

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_vlmeval.errors import InputError, InputTypeError
+from lightning_vlmeval.functional.bleu import BLEUScorer
 from lightning_vlmeval.functional.faults import (
     is_empty,
     is_non_printable,
@@ -19,7 +20,13 @@ from lightning_vlmeval.functional.faults import (
     is_reasoning,
     is_repetition,
 )
-from lightning_vlmeval.functional.health import FLAGS, HealthScorer, health_flags
+from lightning_vlmeval.functional.health import (
+    FLAGS,
+    HealthScorer,
+    health_flags,
+    healthy_part,
+    healthy_scores,
+)
 from lightning_vlmeval.table import Table
 
 
@@ -326,3 +333,66 @@ def test_errors(arguments, error, message):
 def test_lengths_of_targets():
     with pytest.raises(InputError, match=re.escape("same length, but got 1 and 2")):
         HealthScorer().rows(["a"], ["a", "b"])
+
+
+def scored(scorer, preds, target, ids=None):
+    ids = tuple(ids or (f"s{i}" for i in range(len(preds))))
+    return Table(scorer.columns, ids, scorer.rows(preds, target), ids, (b"beside",) * len(ids))
+
+
+TEXTS = ["two red cars stand", "a dog", "", "<think> is it", "a cat sat there"]
+REFERENCES = ["two red cars stood", "a dog", "a tree", "a man", "a cat sat here"]
+
+
+def test_scores_of_the_healthy_part_are_those_of_the_healthy_answers_alone():
+    scorer = BLEUScorer()
+    part = healthy_part(scored(scorer, TEXTS, REFERENCES), scored(HealthScorer(), TEXTS, TEXTS))
+    assert part.ids == part.groups == ("s0", "s1", "s4")
+    assert part.payloads == (b"beside",) * 3
+    alone = scored(scorer, [TEXTS[i] for i in (0, 1, 4)], [REFERENCES[i] for i in (0, 1, 4)])
+    assert scorer.score(part) == scorer.score(alone)
+    assert scorer.score(part)["bleu"] > scorer.score(scored(scorer, TEXTS, REFERENCES))["bleu"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "health_ids", "healthy", "part"),
+    [
+        ("ab", "ab", [1, 1], None),  # all are healthy
+        ("ab", "ab", [1, 0], ("a",)),
+        ("ba", "ab", [1, 0], ("a",)),  # in any order
+        ("ab", "ab", [0, 0], ()),
+        ("", "ab", [1, 0], None),
+        ("ab", "", [], None),  # nothing is known of them: boxes beside texts of another task
+        ("ab", "cd", [0, 0], None),
+        ("abc", "ab", [1, 0], ("a",)),
+        ("abc", "bc", [1, 1], None),
+    ],
+)
+def test_healthy_part(ids, health_ids, healthy, part):
+    texts = ["text" if one else "" for one in healthy]
+    health = scored(HealthScorer(), texts, texts, health_ids)
+    table = Table(("n",), tuple(ids), np.ones((len(ids), 1)))
+    found = healthy_part(table, health)
+    assert (found if found is None else found.ids) == part
+
+
+def test_healthy_scores():
+    scorers = {"health": HealthScorer(), "bleu": BLEUScorer(), "boxes": BLEUScorer()}
+    tables = {
+        "health": scored(HealthScorer(), TEXTS, TEXTS),
+        "bleu": scored(BLEUScorer(), TEXTS, REFERENCES),
+        "boxes": scored(BLEUScorer(), ["a"], ["a"], ["box"]),  # of another task, of no known health
+    }
+    part = healthy_part(tables["bleu"], tables["health"])
+    assert healthy_scores(scorers, tables) == {"bleu": scorers["bleu"].score(part)}
+    del scorers["health"]
+    assert healthy_scores(scorers, tables) == {}
+
+
+def test_healthy_scores_where_all_answers_are_ill():
+    tables = {
+        "health": scored(HealthScorer(), [""], [""]),
+        "bleu": scored(BLEUScorer(), [""], ["a"]),
+    }
+    scores = healthy_scores({"health": HealthScorer(), "bleu": BLEUScorer()}, tables)
+    assert math.isnan(scores["bleu"]["bleu"])

@@ -6,7 +6,8 @@ import socket
 import pytest
 
 from lightning_vlmeval.errors import ConfigurationError
-from lightning_vlmeval.functional.schema import Schema, expand, missing_fields
+from lightning_vlmeval.functional.schema import Schema, missing_fields
+from lightning_vlmeval.functional.short_schema import expand
 
 SHORT = {
     "type": {"dent", "scratch"},

@@ -3,6 +3,7 @@ import json
 import math
 import pickle
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -170,18 +171,43 @@ def test_each_samples_own_scores() -> None:
 
 def test_the_finer_grain_adds_up() -> None:
     scorer = StructuredOutputScorer(schema=SCHEMA)
-    rows = scorer.rows(ANSWERS, [TARGET] * 7)
-    keys, finer = scorer.field_rows(ANSWERS, [TARGET] * 7)
+    whole = table(scorer, ANSWERS, [TARGET] * 7)
+    keys, finer = scorer.field_rows(whole)
     first = scorer.columns.index("right")
-    for sample in range(7):
+    for sample, row in zip(whole.ids, whole.rows, strict=True):
         mine = [row for (owner, _), row in zip(keys, finer, strict=True) if owner == sample]
-        assert np.array_equal(np.sum(mine, axis=0)[:6], rows[sample, first : first + 6])
+        assert np.array_equal(np.sum(mine, axis=0)[:6], row[first : first + 6])
     by_path = dict(zip(keys, finer.tolist(), strict=True))
-    assert by_path[2, "place.x"] == [0, 1, 1, 0, 1, 0, 0, 0, 0, 0]
-    assert by_path[2, "count"] == [0, 1, 1, 0, 0, 0, 0, 0, 1, 0]
-    assert by_path[6, "size"] == [0, 0, 1, 1, 0, 0, 0, 1, 0, 0]
-    assert by_path[6, "place"] == [0, 0, 0, 0, 0, 0, 1, 0, 0, 0]
-    assert scorer.field_rows([], [])[1].shape == (0, 10)
+    assert by_path["s2", "place.x"] == [0, 1, 1, 0, 1, 0, 0, 0, 0, 0]
+    assert by_path["s2", "count"] == [0, 1, 1, 0, 0, 0, 0, 0, 1, 0]
+    assert by_path["s6", "size"] == [0, 0, 1, 1, 0, 0, 0, 1, 0, 0]
+    assert by_path["s6", "place"] == [0, 0, 0, 0, 0, 0, 1, 0, 0, 0]
+    assert by_path["s4", "type"] == [0, 1, 0, 0, 0, 0, 0, 0, 0, 0], "not read: the field is missing"
+
+
+def test_each_field_by_hand() -> None:
+    """Of seven answers five have the type, all right; the count is missing in three, and once "2"."""
+    scorer = StructuredOutputScorer(schema=SCHEMA)
+    fields = scorer.field_scores(table(scorer, ANSWERS, [TARGET] * 7))
+    assert list(fields) == ["count", "place", "place.x", "place.y", "size", "type"]
+    assert fields["type"]["recall"] == 5 / 7
+    assert fields["type"]["precision"] == 1
+    count = fields["count"]
+    assert (count["expected"], count["produced"], count["recall"]) == (7, 4, 3 / 7)
+    assert (count["missing_rate"], count["schema_missing"]) == (3 / 7, 1 / 7)
+    assert (count["precision"], count["schema_wrong_type"]) == (3 / 4, 1 / 7)
+    assert fields["place.x"]["swapped_rate"] == 1 / 4
+    assert fields["place.y"]["schema_missing"] == 1 / 7, "cut off"
+    assert fields["size"]["hallucinated_rate"] == 1
+    assert math.isnan(fields["size"]["recall"])
+    assert fields["place"]["schema_missing"] == 1 / 7
+
+
+def test_one_pass_gives_what_two_give() -> None:
+    scorer = StructuredOutputScorer(schema=SCHEMA)
+    rows, payloads = scorer.tabulate(ANSWERS, [TARGET] * 7)
+    assert np.array_equal(rows, scorer.rows(ANSWERS, [TARGET] * 7))
+    assert payloads == scorer.payloads(ANSWERS, [TARGET] * 7)
 
 
 # ------------------------------------------------------------------------------------- consistency
@@ -255,7 +281,7 @@ def test_every_option_is_in_the_signature() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"format": "xml"}, "Expected `format` to be 'json', 'yaml', 'csv', a compiled"),
+        ({"format": "xml"}, "Expected `format` to be 'json', 'yaml', 'csv', a regular"),
         ({"reading": "loose"}, "Expected `reading` to be 'lenient' or 'strict', but got 'loose'"),
         ({"nulls": "x"}, "Expected `nulls` to be 'absent' or 'value', but got 'x'"),
         ({"schema": {"a": 1}}, "but got a mapping with the keys ['a'] and no types"),
@@ -271,8 +297,22 @@ def test_wrong_options(options: dict[str, object], message: str) -> None:
 
 def test_wrong_samples() -> None:
     scorer = StructuredOutputScorer()
-    with pytest.raises(InputError, match="Expected the target to be json as a whole, but") as found:
+    message = (
+        "Expected a target that is a text to be json as a whole, but it cannot be read: Expecting "
+        "property name enclosed in double quotes: line 1 column 2 (char 1). Give the object itself, or "
+        "None for no target; where answers are prose, leave out this metric (`output_format=None` in "
+        "the callback)"
+    )
+    with pytest.raises(InputError, match=re.escape(message)) as found:
         scorer.rows(["{}", "{}"], ["{}", "{'a': 1}"])
+    assert found.value.index == 1
+    cycle: list[object] = []
+    cycle.append(cycle)
+    message = (
+        "Expected each target to be a value that JSON can write, but it is nested deeper than 100"
+    )
+    with pytest.raises(InputError, match=message) as found:
+        scorer.rows(["{}", "{}"], [{}, cycle])
     assert found.value.index == 1
     with pytest.raises(InputTypeError, match="Expected each prediction to be a text") as found:
         scorer.rows(["{}", {}], ["{}", "{}"])
@@ -302,6 +342,7 @@ HOSTILE = [
     '{"a":' * 60 + "1" + "}" * 60,
     '{"count": 1e999, "type": "\\ud800", "place": -1e999}',
     '{"count": ' + "9" * 4000 + "}",
+    f'{{"{"k" * 40_000}": {json.dumps({f"a{i}": 1 for i in range(4000)})}}}',
     "[" * 100_000,
     '["' * 10_000,
     "x" * 10_000_000,
@@ -320,6 +361,27 @@ def test_hostile_answers_are_scored(answer: str, format: str) -> None:
     rows = scorer.rows([answer], [target])
     assert np.isfinite(rows).all()
     assert (rows >= 0).all()
-    assert len(scorer.payloads([answer], [target])[0]) in (0, 8)
+    assert len(scorer.payloads([answer], [target])[0]) < 60_000
     for key, value in scorer.from_sums(rows[0]).items():
         assert np.isnan(value) or 0 <= value <= 1, key
+
+
+MANY = json.dumps({f"a{i}": 1 for i in range(4000)})
+LONG_KEYS = {
+    "one long key": f'{{"{"k" * 40_000}": {MANY}}}',
+    "long keys under long keys": f'{{"{"k" * 900}": ' * 45 + MANY + "}" * 45,
+}
+
+
+@pytest.mark.parametrize("answer", LONG_KEYS.values(), ids=LONG_KEYS)
+def test_long_keys_over_many_fields_take_little_memory(answer: str) -> None:
+    """Written out before each of 4,000 fields, 40,000 characters would take 160 MB."""
+    schema = {"additionalProperties": {"additionalProperties": {"type": "object"}}}
+    scorer = StructuredOutputScorer(schema=schema)
+    scorer.rows(["{}"], [TARGET])
+    tracemalloc.start()
+    rows, _ = scorer.tabulate([answer], [TARGET])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert rows[0, scorer.columns.index("hallucinated")] == 4000
+    assert peak < 60e6

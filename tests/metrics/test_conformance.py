@@ -6,7 +6,9 @@ import pytest
 import torch
 from torchmetrics import Metric
 
+from lightning_vlmeval.errors import InputError
 from lightning_vlmeval.metrics.gathering import pack, unpack
+from lightning_vlmeval.metrics.table_metric import TableMetric, gather_tables
 from tests.metrics.cases import CASES, OverlapScorer
 from tests.metrics.conformance import Case, check, distributed_values, hexed
 from tests.processes import spawn
@@ -95,10 +97,25 @@ def test_ranks_with_unlike_metrics_are_told(tmp_path: Any) -> None:
         assert "Expected every rank to hold the same metrics" in message
 
 
+def test_ranks_with_more_metrics_than_others_are_told(tmp_path: Any) -> None:
+    messages = spawn(_more, 2, tmp_path)
+    start = "Expected every rank to hold the same metrics in the same order, but got "
+    assert messages == [
+        f"{start}1 metrics here and 2 on rank 1",
+        f"{start}2 metrics here and 1 on rank 0",
+    ]
+
+
+def _more(rank: int, world: int) -> str:
+    try:
+        gather_tables([TableMetric(OverlapScorer()) for _ in range(1 + rank)])
+    except InputError as error:
+        return str(error)
+    return "no error"
+
+
 def _unlike(rank: int, world: int) -> str:
     from dataclasses import dataclass  # noqa: PLC0415  defined in the process that needs it
-
-    from lightning_vlmeval.metrics.table_metric import TableMetric  # noqa: PLC0415
 
     @dataclass(frozen=True)
     class Named(OverlapScorer):

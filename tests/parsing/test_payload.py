@@ -1,6 +1,9 @@
+import functools
 import json
 import re
 import string
+from collections.abc import Callable
+from xml.etree import ElementTree
 
 import hypothesis.strategies as st
 import pytest
@@ -9,8 +12,10 @@ from hypothesis import given, settings
 
 from lightning_vlmeval.errors import ConfigurationError
 from lightning_vlmeval.parsing.loose_json import longest_json
-from lightning_vlmeval.parsing.payload import CAUSES, PayloadFormat, parse_payload, plain_value
-from lightning_vlmeval.parsing.readers import Unreadable, read_json, read_yaml
+from lightning_vlmeval.parsing.payload import CAUSES, PayloadFormat, parse_payload
+from lightning_vlmeval.parsing.plain_values import plain_value
+from lightning_vlmeval.parsing.readers import Unreadable, read_json
+from lightning_vlmeval.parsing.yaml_reader import read_yaml
 
 FENCE = "```"
 
@@ -173,8 +178,53 @@ def test_own_formats() -> None:
     assert hexadecimal.parse(f"{FENCE}\nff{FENCE}").causes == ("fence",)
     assert hexadecimal.parse("xyz").causes == ("other",)
     assert hexadecimal.parse("xyz").error.startswith("ValueError: invalid literal")
-    assert report.name.startswith("regex Defect")
+    assert parse_payload("7-8", r"^(\d)-(\d)").value == ["7", "8"], "a text that begins with ^"
+    assert parse_payload("no dents", re.compile("no dents")).value == []
+    assert report.name == rf"regex {report.format.pattern} flags 32"
     assert hexadecimal.name.endswith("<lambda>")
+    assert PayloadFormat(re.compile("a", re.IGNORECASE)).name != PayloadFormat("^a").name
+    assert PayloadFormat("^a").name == PayloadFormat(re.compile("^a")).name
+
+
+def _refuses(error: type[Exception]) -> Callable[[str], object]:
+    def read(text: str) -> object:
+        raise error("bad")
+
+    return read
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError, KeyError, RecursionError, SyntaxError, ElementTree.ParseError, yaml.YAMLError],
+)
+def test_how_a_function_refuses_a_text(error: type[Exception]) -> None:
+    payload = parse_payload("x", _refuses(error))
+    assert (payload.strict, payload.lenient, payload.causes) == (False, False, ("other",))
+    assert payload.error in (f"{error.__name__}: bad", "KeyError: 'bad'")
+
+
+def test_other_errors_of_a_function_are_its_own() -> None:
+    with pytest.raises(RuntimeError, match="bad"):
+        parse_payload("x", _refuses(RuntimeError))
+
+
+CYCLE: list[object] = []
+CYCLE.append(CYCLE)
+
+
+@pytest.mark.parametrize(
+    ("value", "cause"),
+    [
+        (CYCLE, "too_deep"),
+        (functools.reduce(lambda inner, _: {"a": inner}, range(900), 1), "too_deep"),
+        ([[0] * 400] * 400, "too_long"),
+        ({"a": 10**5000}, "too_long"),
+    ],
+    ids=["cycle", "deep", "large", "integer"],
+)
+def test_what_a_function_gives_is_bounded(value: object, cause: str) -> None:
+    payload = parse_payload("x", lambda _: value)
+    assert (payload.value, payload.strict, payload.causes) == (None, False, (cause,))
 
 
 # ------------------------------------------------------------------------------------ hostile text
@@ -251,8 +301,17 @@ def test_limits_can_be_moved() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"format": "xml"}, "Expected `format` to be 'json', 'yaml', 'csv', a compiled regular"),
-        ({"delimiter": ", "}, "Expected `delimiter` to be one character, but got ', '"),
+        (
+            {"format": "xml"},
+            "Expected `format` to be 'json', 'yaml', 'csv', a regular expression (compiled, or a text "
+            "that begins with '^') or a function, but got 'xml'",
+        ),
+        ({"format": None}, "or a function, but got None"),
+        ({"format": "^("}, "Expected `format` to be a regular expression, but got '^(': missing )"),
+        ({"delimiter": ", "}, "one character, no quote, blank or line break, but got ', '"),
+        ({"delimiter": '"'}, "one character, no quote, blank or line break, but got '\"'"),
+        ({"delimiter": "\n"}, "one character, no quote, blank or line break, but got '\\n'"),
+        ({"delimiter": None}, "one character, no quote, blank or line break, but got None"),
         ({"max_length": 0}, "Expected `max_length` to be at least 1, but got 0"),
         ({"max_depth": 101}, "Expected `max_depth` to be in [1, 100], but got 101"),
     ],
