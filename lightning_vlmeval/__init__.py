@@ -14,9 +14,11 @@ if TYPE_CHECKING:  # what type checkers and editors read
     from lightning_vlmeval.runs.comparison import compare
     from lightning_vlmeval.runs.run import Run
     from lightning_vlmeval.sample import Sample
+    from lightning_vlmeval.session.generation import Generator
 
 __version__ = "0.1.0"
 __all__ = [
+    "Generator",
     "OverfittingDetector",
     "Run",
     "Sample",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Generator": "lightning_vlmeval.session.generation",
     "OverfittingDetector": "lightning_vlmeval.analysis.overfitting",
     "Run": "lightning_vlmeval.runs.run",
     "Sample": "lightning_vlmeval.sample",

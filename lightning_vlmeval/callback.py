@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -36,9 +37,15 @@ from lightning_vlmeval.session.training_samples import TrainingSamples
 
 
 def _bases() -> tuple[type, ...]:
-    """The `Callback` class of each Lightning package installed: a Trainer accepts only its own."""
+    """The `Callback` class of each Lightning package in use.
+
+    A configuration file accepts only its own package's, and importing the other takes seconds: so
+    those that are loaded already, or where none is, all that are installed.
+    """
+    packages = ("lightning.pytorch", "pytorch_lightning")
+    loaded = [package for package in packages if package in sys.modules]
     found = []
-    for package in ("lightning.pytorch", "pytorch_lightning"):
+    for package in loaded or packages:
         try:
             found.append(importlib.import_module(package).Callback)
         except ImportError:

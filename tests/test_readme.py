@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from lightning_vlmeval.parsing import box_format_names
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
+# What the PaliGemma processor of transformers says.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
 def test_blocks_run_and_print_what_they_say(block: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
@@ -31,3 +35,8 @@ def test_every_logged_key_is_in_the_table() -> None:
     for metric in (GroundingScore(), AnswerScore(), OutputHealth()):
         for key in metric.scorer.keys:
             assert re.search(rf"[`/]{key}`", README), key
+
+
+def test_every_box_format_is_in_the_table() -> None:
+    for name in box_format_names():
+        assert f"`{name}`" in README, name
