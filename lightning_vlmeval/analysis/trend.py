@@ -91,7 +91,7 @@ def trend(
     change, error = _change(y, t[-window:])
     half = student(0.95, max(2, len(y) - 3) + 1) * error
     better = 1 if higher_is_better else -1
-    state = _state(better * y, better * change, half, min_delta, window)
+    state = trend_state(better * y, better * change, half, min_delta, window)
     low, high = change - half, change + half
     reason = (
         f"{state.capitalize()}: {change:+.3g} [{low:.3g}, {high:.3g}] over the last {window} "
@@ -128,8 +128,16 @@ def _change(y: Floats, t: Floats) -> tuple[float, float]:
     return span * float(from_mean @ last) / spread, error
 
 
-def _state(y: Floats, change: float, half: float, min_delta: float, window: int) -> TrendState:
-    """The state, where higher is better."""
+def trend_state(y: Floats, change: float, half: float, min_delta: float, window: int) -> TrendState:
+    """The state of a change with its interval, where higher is better.
+
+    Args:
+        y: The values.
+        change: What the line gains over the window.
+        half: Half the width of its interval.
+        min_delta: The smallest change that matters.
+        window: How many of the last values the line is through.
+    """
     if change - half > 0 and change >= min_delta / 2:
         return "improving"
     if change + half < 0 and change <= -min_delta / 2:
