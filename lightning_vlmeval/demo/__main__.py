@@ -21,6 +21,7 @@ from lightning_vlmeval.callback import VLMEvalCallback
 from lightning_vlmeval.demo.data import Collator, SceneDataset
 from lightning_vlmeval.demo.model import TinyVLM
 from lightning_vlmeval.demo.scenes import Mix
+from lightning_vlmeval.session.generation import Generator
 
 MIX = Mix(("colour",), absent=0.1, questions=0.25, sentences=True, night=True)
 """What is new to the checkpoint."""
@@ -55,7 +56,11 @@ OVERFIT = Recipe(steps=160, evaluations=16, learning_rate=2e-3, examples=24, bat
 
 
 def fit(
-    recipe: Recipe, output: Path, seed: int = 0, devices: int = 1
+    recipe: Recipe,
+    output: Path,
+    seed: int = 0,
+    devices: int = 1,
+    box_format: str = MIX.box_format,
 ) -> tuple[pl.Trainer, VLMEvalCallback]:
     """Fine-tune; the Trainer afterwards, and the callback that watched.
 
@@ -64,13 +69,19 @@ def fit(
         output: The folder for TensorBoard's files.
         seed: Decides the training examples and their order.
         devices: How many processes.
+        box_format: The model family in whose way the model learns to write boxes.
     """
+    mix = replace(MIX, box_format=box_format)
     pl.seed_everything(seed, verbose=False)
     module = TinyVLM(recipe.learning_rate, constant=recipe.examples is not None)
     batch_size = max(1, recipe.batch_size // devices)
-    training = SceneDataset(seed, recipe.examples or recipe.steps * recipe.batch_size, MIX)
-    validation = SceneDataset(VALIDATION_SEED, VALIDATION_SCENES, MIX)
-    callback = VLMEvalCallback(["phrase_grounding", "vqa"], box_format="paligemma")
+    training = SceneDataset(seed, recipe.examples or recipe.steps * recipe.batch_size, mix)
+    validation = SceneDataset(VALIDATION_SEED, VALIDATION_SCENES, mix)
+    callback = VLMEvalCallback(
+        ["phrase_grounding", "vqa"],
+        box_format=box_format,
+        generate=Generator(module.processor),
+    )
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=devices,
@@ -87,7 +98,7 @@ def fit(
     trainer.fit(
         module,
         DataLoader(training, batch_size, shuffle=True, collate_fn=Collator(module.processor)),
-        DataLoader(validation, 51, collate_fn=Collator(module.processor, evaluation=True)),
+        DataLoader(validation, 51, collate_fn=Collator(module.processor)),
     )
     return trainer, callback
 
@@ -103,6 +114,12 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1, help="processes (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="of the training examples (default: 0)")
     parser.add_argument(
+        "--box-format",
+        default=MIX.box_format,
+        choices=("paligemma", "qwen3-vl", "internvl"),
+        help=f"the model family in whose way boxes are written (default: {MIX.box_format})",
+    )
+    parser.add_argument(
         "--output", type=Path, default=Path("vlmeval_demo"), help="folder (default: vlmeval_demo)"
     )
     options = parser.parse_args()
@@ -117,7 +134,9 @@ def main() -> None:
     for advice in (".*does not have many workers", "The number of training batches", ".*LeafSpec"):
         warnings.filterwarnings("ignore", advice)
 
-    trainer, callback = fit(recipe, options.output, options.seed, options.devices)
+    trainer, callback = fit(
+        recipe, options.output, options.seed, options.devices, options.box_format
+    )
     if trainer.is_global_zero:
         print(f"\n{callback.history_table()}\n")
         if callback.verdict is not None:

@@ -9,7 +9,6 @@ from torch.utils.data import Dataset
 from transformers import PaliGemmaProcessor
 
 from lightning_vlmeval.demo.scenes import Example, Mix, draw_example
-from lightning_vlmeval.parsing import Box
 
 
 @dataclass(frozen=True)
@@ -43,46 +42,34 @@ class SceneDataset(Dataset[Example]):
 
 @dataclass(frozen=True)
 class Collator:
-    """Examples to a batch, through the model's own processor.
-
-    The batch has `inputs`, the prompts with their answers, padded on the right, to compute a loss.
-    For an evaluation it has also `prompts`, padded on the left, to generate from, and what the
-    answers are scored against.
+    """Examples to a batch: the tensors of the model's own processor, and what they were made from.
 
     Args:
         processor: The model's processor.
-        evaluation: Whether the batch is for an evaluation.
     """
 
     processor: PaliGemmaProcessor
-    evaluation: bool = False
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
-        """A batch of these examples."""
-        batch: dict[str, Any] = {"inputs": self._encode(examples, "right", answers=True)}
-        if self.evaluation:
-            batch["prompts"] = self._encode(examples, "left", answers=False)
-            batch["target"] = [_target(example) for example in examples]
-            batch["size"] = [example.scene.image.size for example in examples]
-            for key in ("id", "task", "prompt"):
-                batch[key] = [getattr(example, key) for example in examples]
-        return batch
+        """A batch of these examples.
 
-    def _encode(self, examples: Sequence[Example], side: str, *, answers: bool) -> dict[str, Any]:
+        Args:
+            examples: The examples.
+        """
         encoded = self.processor(
             images=[[example.scene.image] for example in examples],
             text=["<image>" + example.prompt for example in examples],
-            suffix=[example.answer for example in examples] if answers else None,
+            suffix=[example.answer for example in examples],
             padding="longest",
-            padding_side=side,
+            padding_side="right",
             return_tensors="pt",
         )
-        tensors = dict(encoded)
-        if not answers:
-            tensors.pop("labels", None)
-        return tensors
-
-
-def _target(example: Example) -> str | list[Box]:
-    """What an answer is scored against."""
-    return example.answer if example.task == "vqa" else list(example.boxes)
+        return {
+            **encoded,
+            "id": [example.id for example in examples],
+            "prompt": [example.prompt for example in examples],
+            "task": [example.task for example in examples],
+            "target": [example.boxes or example.answer for example in examples],
+            "size": [example.scene.image.size for example in examples],
+            "image": [example.scene.image for example in examples],
+        }

@@ -27,9 +27,7 @@ COLOURS = {
 SHAPES = ("circle", "square", "triangle")
 NUMBERS = ("no", "one", "two", "three")
 
-FORMAT = box_format("paligemma")
-"""How the model writes boxes."""
-
+_VERBS = {"paligemma": "detect", "qwen3-vl": "locate", "internvl": "find"}
 _STEP = 4  # positions and sizes are multiples of it
 _GAP = 2  # pixels at least between two shapes
 _SIZES = (12, 16, 24, 28)
@@ -79,6 +77,8 @@ class Mix:
         sentences: Whether a question is answered in a sentence, or in a word.
         figures: The largest number of shapes in a picture; the smallest is 1.
         night: Whether the pictures are dark.
+        box_format: The model family in whose way boxes are written: ``paligemma``, ``qwen3-vl`` or
+            ``internvl``.
     """
 
     phrases: tuple[PhraseKind, ...]
@@ -87,6 +87,7 @@ class Mix:
     sentences: bool = False
     figures: int = 3
     night: bool = False
+    box_format: str = "paligemma"
 
 
 @dataclass(frozen=True)
@@ -262,5 +263,6 @@ def draw_example(rng: random.Random, mix: Mix, example_id: str) -> Example:
     kind, absent = rng.choice(mix.phrases), rng.random() < mix.absent
     phrase, corners = name_figures(rng, scene, kind, absent)
     boxes = tuple(Box(phrase, (float(a), float(b), float(c), float(d))) for a, b, c, d in corners)
-    answer = FORMAT.render(boxes, (SIDE, SIDE)) if boxes else "none"
-    return Example(example_id, "phrase_grounding", scene, f"detect {phrase}", answer, boxes)
+    answer = box_format(mix.box_format).render(boxes, (SIDE, SIDE)) if boxes else "none"
+    prompt = f"{_VERBS[mix.box_format]} {phrase}"
+    return Example(example_id, "phrase_grounding", scene, prompt, answer, boxes)

@@ -1,5 +1,6 @@
 """The demo's runs: a real model learns, is told when it only memorises, on one process or two."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lightning_vlmeval import Run
+from lightning_vlmeval.cli import main as cli
 from lightning_vlmeval.demo import __main__ as demo
 from lightning_vlmeval.demo.__main__ import Recipe, fit
 from lightning_vlmeval.demo.model import CHECKPOINT
@@ -47,10 +50,10 @@ def test_the_checkpoint_is_small() -> None:
 
 @pytest.mark.usefixtures("_fewer_scenes")
 def test_a_healthy_run_improves_on_held_out_scenes(tmp_path: Path) -> None:
-    _, callback = fit(Recipe(steps=80, evaluations=4, learning_rate=1e-3), tmp_path)
+    _, callback = fit(Recipe(steps=120, evaluations=4, learning_rate=1e-3), tmp_path)
     scores = [entry["values"]["val/grounding/f1"] for entry in callback.history]
     losses = [entry["val_loss"] for entry in callback.history]
-    assert [entry["step"] for entry in callback.history] == [0, 20, 40, 60, 80]
+    assert [entry["step"] for entry in callback.history] == [0, 30, 60, 90, 120]
     assert scores[0] < 0.15
     assert scores[-1] > 0.3
     assert losses == sorted(losses, reverse=True)
@@ -81,18 +84,30 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
-def test_the_same_answers_give_the_same_values_on_two_processes(tmp_path: Path) -> None:
-    said, logged = {}, {}
+def test_two_processes_count_as_one_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {}
     for devices in (1, 2):
         output = tmp_path / str(devices)
         said[devices] = run("--steps", "1", "--devices", str(devices), "--output", str(output))
-        logged[devices] = scalars(output / "version_0", 0)
     assert "151 of 151 samples, 0 duplicates dropped, 0 missing" in said[1]
     assert "151 of 151 samples, 1 duplicates dropped, 0 missing" in said[2]
-    assert len(logged[1]) > 60
-    for tag, value in logged[1].items():
-        # What a network computes is rounded by its batches; what is counted is equal to the bit.
-        tolerance = 1e-5 if "bertscore" in tag or "loss" in tag else 0.0
-        assert logged[2][tag] == pytest.approx(value, rel=tolerance, abs=tolerance), tag
     assert f"tensorboard --logdir {tmp_path / '1' / 'version_0'}" in said[1]
     assert "evaluation  step  train loss  val loss  val/grounding/f1" in said[1]
+
+    # The network rounds by its batches, so a few answers differ.
+    one, two = (Run(tmp_path / devices / "version_0") for devices in "12")
+    pairs = list(zip(one.samples(0), two.samples(0), strict=True))
+    same = [(a, b) for a, b in pairs if a["prediction"] == b["prediction"]]
+    assert len(pairs) == 151
+    assert len(same) >= 145
+    assert all(a["rows"]["grounding"] == b["rows"]["grounding"] for a, b in same if "boxes" in a)
+
+    # The answers of two processes, scored in one: the same values to the last bit.
+    assert cli.main(["score", str(two.path), "--evaluation", "0", "--format", "json"]) == 0
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    logged = two.scores(0)
+    assert len(scores) >= 50
+    for key, value in scores.items():
+        assert logged.get(f"val/{key}") == value, key

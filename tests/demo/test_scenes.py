@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lightning_vlmeval.demo.data import SceneDataset
-from lightning_vlmeval.demo.scenes import FORMAT, SIDE, Mix, draw_example, draw_scene
+from lightning_vlmeval.demo.scenes import SIDE, Mix, draw_example, draw_scene
+from lightning_vlmeval.parsing import box_format
 
 MIX = Mix(("colour and shape", "colour", "shape"), absent=0.2, questions=0.4, sentences=True)
 
@@ -40,7 +41,7 @@ def test_a_phrase_names_every_figure_that_it_fits_and_no_other() -> None:
             figure.box for figure in example.scene.figures if words <= {figure.colour, figure.shape}
         }
         assert {box.xyxy for box in example.boxes} == fitting
-        parsed = FORMAT.parse(example.answer, (SIDE, SIDE))
+        parsed = box_format(MIX.box_format).parse(example.answer, (SIDE, SIDE))
         assert parsed.said_none == (not fitting)
         read = {tuple(round(edge) for edge in box.xyxy) for box in parsed.boxes}
         assert read == fitting  # within the rounding of the format's 1024 steps
