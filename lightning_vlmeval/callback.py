@@ -18,6 +18,7 @@ from lightning_vlmeval.reporting.console import history_lines
 from lightning_vlmeval.session.box_reader import BoxReader
 from lightning_vlmeval.session.generation import Generator
 from lightning_vlmeval.session.history import Evaluations, History
+from lightning_vlmeval.session.judge import Judge
 from lightning_vlmeval.session.loaders import LoaderSessions
 from lightning_vlmeval.session.monitor import Monitor
 from lightning_vlmeval.session.predictions import HOOK, Predictions
@@ -114,6 +115,8 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         stop_on_overfitting: Stop training when overfitting is found.
         intervals: Log 95 % confidence intervals of the main values, as `val_ci/...`.
         log_losses: Log `train/loss` and, where the validation step returns losses, `val/loss`.
+        diagnose: Look for patterns such as "loose boxes" or "memorised", say what is new and what to
+            do, and where loss and main value are going.
         store: Write each evaluation, with every answer, to the folder `vlmeval` beside the logger's
             files, for `Run`, the report and the command line; or the folder to put it in.
         images: What to store of pictures: small copies (``thumbnails``), paths (``reference``) or
@@ -152,6 +155,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         stop_on_overfitting: bool = False,
         intervals: bool = True,
         log_losses: bool = True,
+        diagnose: bool = True,
         store: bool | str = True,
         images: Literal["thumbnails", "reference", "none"] = "thumbnails",
         max_images: int = 500,
@@ -187,8 +191,8 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
             return LoaderSessions(metrics, self.tasks, output_keys or {}, reader, predictions)
 
         validation = sessions(self.metrics, predictions)
-        if store:
-            shown = max_images if images == "thumbnails" else 0
+        if store or diagnose:
+            shown = max_images if store and images == "thumbnails" else 0
             validation.log = SampleLog(iou_threshold, box_coordinates, shown)
         copies = {key: metric.clone() for key, metric in self.metrics.items()}
         self._run = Monitor(
@@ -207,6 +211,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
                 name,
                 box_format if isinstance(box_format, str) else None,
             ),
+            Judge() if diagnose else None,
             monitor=monitor,
             name=name,
             intervals=intervals,
@@ -425,10 +430,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""
-        return {
-            "history": self._run.history.state_dict(),
-            "training_loss": self._run.training_loss.state(),
-        }
+        return self._run.state_dict()
 
     def __getstate__(self) -> dict[str, Any]:
         """A Trainer hangs methods of its module on its callbacks: those do not travel."""
@@ -440,5 +442,4 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         `trainer.validate(ckpt_path=...)` loads states too, and must not turn the history back.
         """
         if self._run.fitting:
-            self._run.history.load_state_dict(state_dict["history"])
-            self._run.training_loss.restore(state_dict["training_loss"])
+            self._run.load_state_dict(state_dict)

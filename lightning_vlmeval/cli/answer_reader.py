@@ -63,6 +63,7 @@ class AnswerReader:
         """
         readers: dict[str, Callable[[Row], tuple[Any, Any]]] = {
             "grounding": self._grounding,
+            "error_budget": self._grounding,
             "box_answers": lambda row: (self._parsed(row, self._needed_format()), None),
             "structured": lambda row: (self._answer(row), self._expected(row)),
             "health": lambda row: (self._answer(row), ""),

@@ -23,6 +23,7 @@ _CHUNK = 500  # samples between two signs of life
 # Metrics that no saved answer is enough for; and those that boxes without their texts are not.
 _NOT_HERE = ("loss",)
 _OF_TEXTS = ("box_answers", "health")
+_ASKED_FOR = ("error_budget",)  # more numbers than people want without asking
 
 
 def choose_tasks(args: argparse.Namespace, record: Mapping[str, Any]) -> list[str]:
@@ -117,7 +118,7 @@ def _asked_for(args: argparse.Namespace, recorded: Mapping[str, Any]) -> list[st
 def _usual(task: str, recorded: Mapping[str, Any], args: argparse.Namespace) -> list[str]:
     """The metrics of a run, else of the task, as far as they are about the task's answers."""
     left_out = {name for names in TASKS.values() for name in names} - set(TASKS[task])
-    left_out |= set(_NOT_HERE)
+    left_out |= {*_NOT_HERE, *_ASKED_FOR}
     if task == "phrase_grounding" and not args.box_format:
         left_out |= set(_OF_TEXTS)
     kinds = {name: _kind(name, recorded.get(name)) for name in recorded or TASKS[task]}
@@ -141,12 +142,14 @@ def _scorer(name: str, args: argparse.Namespace, record: Mapping[str, Any] | Non
         except ConfigurationError as error:
             raise _LeftOutError(str(error)) from None
         options = dict(record["options"])
+    boxes = {
+        "iou_threshold": args.iou_threshold,
+        # The boxes of a run are stored by their corners, however they came.
+        "box_coordinates": args.box_coordinates or ("xyxy" if record else None),
+    }
     given: dict[str, Mapping[str, Any]] = {
-        "grounding": {
-            "iou_threshold": args.iou_threshold,
-            # The boxes of a run are stored by their corners, however they came.
-            "box_coordinates": args.box_coordinates or ("xyxy" if record else None),
-        },
+        "grounding": boxes,
+        "error_budget": boxes,
         "structured": {
             "format": args.answer_format,
             "schema": None if args.schema is None else _schema(args.schema),

@@ -16,6 +16,7 @@ _HOMES = {
     "box_answers": ("box_answers", "BoxAnswerScorer"),
     "chrf": ("chrf", "CHRFScorer"),
     "cider": ("cider", "CIDErScorer"),
+    "error_budget": ("error_budget", "ErrorBudgetScorer"),
     "grounding": ("grounding", "GroundingScorer"),
     "health": ("health", "HealthScorer"),
     "loss": ("losses", "LossScorer"),

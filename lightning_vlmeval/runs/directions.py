@@ -31,7 +31,7 @@ def better(key: str) -> Better:
     """
     group, _, name = key.rpartition("/")
     group = group.rpartition("/")[2]
-    if name in _NEITHER.get(group, ()):
+    if name in _NEITHER.get(group, ()) or group == "error_budget":
         return "neither"
     lower = (
         name in _LOWER.get(group, ())

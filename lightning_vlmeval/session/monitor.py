@@ -3,6 +3,7 @@
 import math
 import time
 import warnings
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from lightning_vlmeval.keys import (
 from lightning_vlmeval.reporting.console import evaluation_lines, is_headline
 from lightning_vlmeval.session.evaluation import Evaluation
 from lightning_vlmeval.session.history import Evaluations, History
+from lightning_vlmeval.session.judge import Judge
 from lightning_vlmeval.session.loaders import LoaderSessions
 from lightning_vlmeval.session.recorder import Recorder
 from lightning_vlmeval.session.trainer import emit, evaluation_loaders, quiet
@@ -32,6 +34,7 @@ class Monitor:
         history: The run's evaluations.
         training_samples: Evaluates a part of the training set; None for none.
         recorder: Writes the evaluations to the run's folder.
+        judge: Looks for patterns in them; None for nobody.
         monitor: The validation loss that the module logs.
         name: Put before the keys; None for nothing.
         intervals: Whether values have confidence intervals.
@@ -51,6 +54,7 @@ class Monitor:
         history: History,
         training_samples: TrainingSamples | None,
         recorder: Recorder,
+        judge: Judge | None,
         *,
         monitor: str,
         name: str | None,
@@ -58,6 +62,7 @@ class Monitor:
         log_losses: bool,
     ) -> None:
         self.sessions, self.history, self.recorder = sessions, history, recorder
+        self.patterns = judge
         self._training_samples = training_samples
         self._monitor, self._name = monitor, name
         self._intervals, self._log_losses = intervals, log_losses
@@ -130,7 +135,7 @@ class Monitor:
         with quiet():
             self.evaluations = self.sessions.compute()
             self.remarks = self.sessions.notes()
-            if self.sessions.log is not None and self.recorder.folder is not None:
+            if self.sessions.log is not None:
                 self._samples = self.sessions.log.gather()
             self.sessions.reset()
             if self.fitting and not trainer.sanity_checking:
@@ -141,13 +146,13 @@ class Monitor:
         intervals: dict[str, tuple[float, float]] = {}
         for loader, evaluation in self.evaluations.items():
             name = partial(log_key, stage, dataloader=loader)
-            values |= {name(key): value for key, value in evaluation.scores.items()}
+            values |= {name(key): value for key, value in _logged(evaluation.scores).items()}
             healthy = {name(key): value for key, value in evaluation.healthy().items()}
             values |= {healthy_key(key): v for key, v in healthy.items() if is_headline(key)}
             known = evaluation.intervals() if self._intervals else {}
             intervals |= {name(key): ends for key, ends in known.items()}
         if self.training is not None:
-            scores = self.training.scores
+            scores = _logged(self.training.scores)
             values |= {log_key("train", key): value for key, value in scores.items()}
         self.history.begin(
             self.evaluations,
@@ -167,6 +172,8 @@ class Monitor:
             pl_module: The module.
         """
         self.history.keep()
+        if self.patterns is not None and trainer.is_global_zero:
+            self._diagnose(trainer, self.patterns)
         self.recorder.write(
             trainer,
             pl_module,
@@ -174,8 +181,17 @@ class Monitor:
             self.evaluations,
             self._samples,
             self.verdict,
+            [] if self.patterns is None else self.patterns.findings,
         )
         self._samples = []
+
+    def _diagnose(self, trainer: Any, judge: Judge) -> None:
+        entries = self.history.entries
+        if not entries[-1]["step"]:
+            return  # an untrained model answers anything
+        lines = judge.look(entries, self.evaluations, self.training, self._samples, self.verdict)
+        for line in lines:
+            emit(trainer, f"VLMEvalCallback: {line}")
 
     def values(self, stage: str) -> dict[str, float]:
         """What the current evaluation has to log.
@@ -233,6 +249,27 @@ class Monitor:
             self.key(OVERFITTING_SEVERITY): self.verdict.severity,
         }
 
+    # --------------------------------------------------------------------------- checkpoints
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs, in plain values."""
+        return {
+            "history": self.history.state_dict(),
+            "training_loss": self.training_loss.state(),
+            "patterns": None if self.patterns is None else self.patterns.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint.
+
+        Args:
+            state: What `state_dict` gave.
+        """
+        self.history.load_state_dict(state["history"])
+        self.training_loss.restore(state["training_loss"])
+        if self.patterns is not None and state.get("patterns"):
+            self.patterns.load_state_dict(state["patterns"])
+
     # ------------------------------------------------------------------------------ reading
 
     def warn_of_failures(self) -> None:
@@ -271,3 +308,8 @@ class Monitor:
         ]
         entry, before = self.history.current, self.history.previous
         return "\n".join(evaluation_lines(entry, before, [*costs, *self.remarks, *errors]))
+
+
+def _logged(scores: Mapping[str, float]) -> dict[str, float]:
+    """The values that are worth a tag; the error budget is for the diagnosis."""
+    return {key: value for key, value in scores.items() if not key.startswith("error_budget/")}

@@ -6,6 +6,7 @@ from typing import Any
 from torchmetrics import Metric
 
 from lightning_vlmeval.errors import ConfigurationError, MissingExtraError
+from lightning_vlmeval.functional.error_budget import ErrorBudgetScorer
 from lightning_vlmeval.metrics.answers import AnswerScore
 from lightning_vlmeval.metrics.bertscore import BERTScore
 from lightning_vlmeval.metrics.grounding import BoxAnswers, GroundingScore
@@ -21,7 +22,7 @@ from lightning_vlmeval.metrics.text import (
 )
 
 TASKS = {
-    "phrase_grounding": ("grounding", "box_answers", "health"),
+    "phrase_grounding": ("grounding", "error_budget", "box_answers", "health"),
     "vqa": ("bertscore", "bleu", "meteor", "rouge", "answers", "health"),
     "freeform": ("structured", "bertscore", "bleu", "health"),
 }
@@ -33,6 +34,9 @@ Options = Mapping[str, Any]
 
 _MAKERS: dict[str, Callable[[Options], TableMetric]] = {
     "grounding": lambda o: GroundingScore(o["iou_threshold"], o["box_coordinates"]),
+    "error_budget": lambda o: TableMetric(
+        ErrorBudgetScorer(o["iou_threshold"], o["box_coordinates"])
+    ),
     "box_answers": lambda _: BoxAnswers(),
     "bertscore": lambda o: BERTScore(o["encoder"]),
     "bleu": lambda _: BLEUScore(),

@@ -67,7 +67,7 @@ def expected(scorer: Scorer, preds: list[Any], target: list[Any]) -> dict[str, f
 
 def test_the_tasks_have_the_metrics_of_the_callback() -> None:
     without_encoder = {
-        task: tuple(name for name in names if name != "bertscore")
+        task: tuple(name for name in names if name not in ("bertscore", "error_budget"))
         for task, names in CALLBACK_TASKS.items()
     }
     assert without_encoder == TASKS
@@ -498,8 +498,8 @@ def test_arguments_that_argparse_refuses(
         ([], "Expected --task to be one of phrase_grounding, vqa, freeform"),
         (
             ["--task", "vqa", "--metrics", "f1"],
-            "Expected --metrics among answers, bertscore, bleu, box_answers, chrf, cider, grounding, "
-            "health, meteor, rouge, structured, but got f1",
+            "Expected --metrics among answers, bertscore, bleu, box_answers, chrf, cider, "
+            "error_budget, grounding, health, meteor, rouge, structured, but got f1",
         ),
         (["--task", "phrase_grounding", "--iou-threshold", "7"], "Expected `iou_threshold` "),
         (

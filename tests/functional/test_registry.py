@@ -14,6 +14,7 @@ from lightning_vlmeval.functional.box_answers import BoxAnswerScorer
 from lightning_vlmeval.functional.chrf import CHRFScorer
 from lightning_vlmeval.functional.cider import CIDErScorer
 from lightning_vlmeval.functional.comparators import Number
+from lightning_vlmeval.functional.error_budget import ErrorBudgetScorer
 from lightning_vlmeval.functional.grounding import GroundingScorer
 from lightning_vlmeval.functional.health import HealthScorer
 from lightning_vlmeval.functional.losses import LossScorer
@@ -37,6 +38,7 @@ PLAIN = [
     BoxAnswerScorer(),
     CHRFScorer(word_order=2, beta=3),
     CIDErScorer(),
+    ErrorBudgetScorer(iou_threshold=0.75, box_coordinates="xywh"),
     GroundingScorer(iou_threshold=0.75, box_coordinates="xywh", assignment="masked"),
     HealthScorer(),
     LossScorer(),

@@ -1,0 +1,126 @@
+"""What an evaluation says beside its values: patterns with evidence, and where the run is going."""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lightning_vlmeval.analysis.checkpoints import best_checkpoints, judgement, read_checkpoints
+from lightning_vlmeval.analysis.diagnosis import diagnose
+from lightning_vlmeval.analysis.material import read_material
+from lightning_vlmeval.analysis.measures import primary_key
+from lightning_vlmeval.analysis.overfitting import Verdict
+from lightning_vlmeval.analysis.trend import trend
+from lightning_vlmeval.keys import log_key
+from lightning_vlmeval.session.evaluation import Evaluation
+from lightning_vlmeval.session.history import Evaluations
+
+
+class Judge:
+    """Diagnoses each evaluation of a run on rank zero, and says what is new.
+
+    A fault in it is told in a warning: no judgement is worth a training run.
+
+    Attributes:
+        findings: Those of the last evaluation, as JSON holds them.
+        sentence: What loss and main value of the run say together; "" where nothing is known.
+    """
+
+    def __init__(self) -> None:
+        self.findings: list[dict[str, Any]] = []
+        self.sentence = ""
+        self._memory: Mapping[str, Mapping[str, str | None]] = {}
+        self._states: list[str] = ["ok", "unclear"]
+
+    def look(
+        self,
+        entries: Sequence[Mapping[str, Any]],
+        evaluations: Evaluations,
+        training: Evaluation | None,
+        samples: Sequence[Mapping[str, Any]],
+        verdict: Verdict | None,
+    ) -> list[str]:
+        """Judge the last evaluation of a run, after some training.
+
+        Args:
+            entries: The run's evaluations, the last one included.
+            evaluations: Its results; of several dataloaders the first is judged.
+            training: Its result on samples of the training set.
+            samples: Its samples.
+            verdict: What the losses say.
+
+        Returns:
+            Lines for what has changed since the evaluation before.
+        """
+        try:
+            return self._look(entries, evaluations, training, samples, verdict)
+        except Exception as error:  # noqa: BLE001  whatever a metric of the user's makes it raise
+            warnings.warn(
+                f"The evaluation could not be judged: {type(error).__name__}: {error}", stacklevel=2
+            )
+            return []
+
+    def _look(
+        self,
+        entries: Sequence[Mapping[str, Any]],
+        evaluations: Evaluations,
+        training: Evaluation | None,
+        samples: Sequence[Mapping[str, Any]],
+        verdict: Verdict | None,
+    ) -> list[str]:
+        (loader, evaluation), *_ = evaluations.items()
+        main = primary_key(evaluation.scorers)
+        if main is None:
+            return []
+        key = log_key("val", main, loader)
+        run = read_checkpoints(entries, key)
+        going = trend([one.value for one in run], [one.step for one in run])
+        found = diagnose(
+            read_material(
+                evaluation.scorers,
+                evaluation.tables,
+                [sample for sample in samples if sample["loader"] == (loader or "")],
+                floors=_floors(entries[0], loader),
+                trends={main: going},
+                training={} if training is None else training.tables,
+            ),
+            self._memory,
+        )
+        self._memory = found.memory
+        self.findings = [one.as_dict() for one in found.findings]
+        self.sentence = judgement(verdict, going, best_checkpoints(run), main)
+        lines = list(found.news)
+        # A direction that cannot be told for once is no news.
+        direction = self._states[1] if going.state == "unclear" else going.state
+        states: list[str] = ["ok" if verdict is None else verdict.state, direction]
+        if states != self._states and self.sentence:
+            lines.append(self.sentence)
+        self._states = states
+        return lines
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values, for a resumed run to go on from."""
+        return {
+            "memory": {family: dict(one) for family, one in self._memory.items()},
+            "states": list(self._states),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint.
+
+        Args:
+            state: What `state_dict` gave.
+        """
+        self._memory, self._states = state["memory"], list(state["states"])
+
+
+def _floors(first: Mapping[str, Any], loader: str | None) -> dict[str, float]:
+    """The untrained model's values, where the run's first evaluation is of it."""
+    if first["step"]:
+        return {}
+    start = log_key("val", "", loader)
+    return {
+        key.removeprefix(start): value
+        for key, value in first["values"].items()
+        if key.startswith(start) and not math.isnan(value)
+    }
