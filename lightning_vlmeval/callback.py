@@ -22,6 +22,7 @@ from lightning_vlmeval.session.judge import Judge
 from lightning_vlmeval.session.loaders import LoaderSessions
 from lightning_vlmeval.session.monitor import Monitor
 from lightning_vlmeval.session.predictions import HOOK, Predictions
+from lightning_vlmeval.session.publisher import Publisher
 from lightning_vlmeval.session.recorder import Recorder
 from lightning_vlmeval.session.sample_log import SampleLog
 from lightning_vlmeval.session.tasks import make_metrics
@@ -122,6 +123,8 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         images: What to store of pictures: small copies (``thumbnails``), paths (``reference``) or
             nothing (``none``). They come as `image` from the validation step or the batch.
         max_images: How many small copies to store.
+        report: Write `report.html` to the stored run's folder when the fit ends.
+        tensorboard_images: How many pictures, with boxes, to write to TensorBoard at each evaluation.
         tensorboard_layout: Write a custom-scalars page; a run has room for one.
         print_results: Print the main values after each evaluation.
         name: Tells apart several of these callbacks in one Trainer: put before the keys.
@@ -159,6 +162,8 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         store: bool | str = True,
         images: Literal["thumbnails", "reference", "none"] = "thumbnails",
         max_images: int = 500,
+        report: bool = True,
+        tensorboard_images: int = 8,
         tensorboard_layout: bool = True,
         print_results: bool = True,
         name: str | None = None,
@@ -212,6 +217,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
                 box_format if isinstance(box_format, str) else None,
             ),
             Judge() if diagnose else None,
+            Publisher(report, tensorboard_images),
             monitor=monitor,
             name=name,
             intervals=intervals,
@@ -273,6 +279,10 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
                 "Trainer no validation dataloader, or `limit_val_batches` is 0",
                 stacklevel=2,
             )
+
+    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
+        """Write the report."""
+        self._run.end_fit(trainer)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Check that every rank evaluates, and that the run evaluates often enough."""

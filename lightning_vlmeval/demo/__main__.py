@@ -89,6 +89,7 @@ def fit(
         max_steps=recipe.steps,
         val_check_interval=max(1, recipe.steps // recipe.evaluations),
         check_val_every_n_epoch=None,
+        gradient_clip_val=1.0,
         log_every_n_steps=5,
         logger=TensorBoardLogger(output, name=None),
         enable_checkpointing=False,

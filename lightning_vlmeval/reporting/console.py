@@ -21,11 +21,17 @@ _WIDTH = 100
 def is_headline(key: str) -> bool:
     """Whether a value is among those worth reading at every evaluation.
 
+    Those over the healthy answers alone are not: they stand beside the ones over all.
+
     Args:
         key: Its name in the logs.
     """
     group, _, name = key.rpartition("/")
-    return name in HEADLINES.get(group.rpartition("/")[2], ())
+    return not _of_the_healthy(key) and name in HEADLINES.get(group.rpartition("/")[2], ())
+
+
+def _of_the_healthy(key: str) -> bool:
+    return "_healthy/" in key
 
 
 def metric_lines(
@@ -48,6 +54,8 @@ def metric_lines(
     """
     groups: dict[str, list[str]] = {}
     for key in scores:
+        if _of_the_healthy(key):
+            continue
         group, _, name = key.rpartition("/")
         groups.setdefault(group, []).append(name)
     width = max(map(len, groups), default=0)
@@ -143,7 +151,8 @@ def history_lines(
 def _main_keys(keys: Sequence[str]) -> list[str]:
     """The first two main values of each group."""
     chosen = []
-    for group in dict.fromkeys(key.rpartition("/")[0] for key in keys):
+    wanted = [key for key in keys if not _of_the_healthy(key)]
+    for group in dict.fromkeys(key.rpartition("/")[0] for key in wanted):
         shown = HEADLINES.get(group.rpartition("/")[2], ())
         chosen += [key for name in shown if (key := f"{group}/{name}") in keys][:2]
     return chosen

@@ -20,6 +20,7 @@ from lightning_vlmeval.session.evaluation import Evaluation
 from lightning_vlmeval.session.history import Evaluations, History
 from lightning_vlmeval.session.judge import Judge
 from lightning_vlmeval.session.loaders import LoaderSessions
+from lightning_vlmeval.session.publisher import Publisher
 from lightning_vlmeval.session.recorder import Recorder
 from lightning_vlmeval.session.trainer import emit, evaluation_loaders, quiet
 from lightning_vlmeval.session.training_loss import TrainingLoss
@@ -35,6 +36,7 @@ class Monitor:
         training_samples: Evaluates a part of the training set; None for none.
         recorder: Writes the evaluations to the run's folder.
         judge: Looks for patterns in them; None for nobody.
+        publisher: Shows what the run's folder holds.
         monitor: The validation loss that the module logs.
         name: Put before the keys; None for nothing.
         intervals: Whether values have confidence intervals.
@@ -55,6 +57,7 @@ class Monitor:
         training_samples: TrainingSamples | None,
         recorder: Recorder,
         judge: Judge | None,
+        publisher: Publisher,
         *,
         monitor: str,
         name: str | None,
@@ -62,7 +65,7 @@ class Monitor:
         log_losses: bool,
     ) -> None:
         self.sessions, self.history, self.recorder = sessions, history, recorder
-        self.patterns = judge
+        self.patterns, self.publisher = judge, publisher
         self._training_samples = training_samples
         self._monitor, self._name = monitor, name
         self._intervals, self._log_losses = intervals, log_losses
@@ -172,8 +175,7 @@ class Monitor:
             pl_module: The module.
         """
         self.history.keep()
-        if self.patterns is not None and trainer.is_global_zero:
-            self._diagnose(trainer, self.patterns)
+        news = self._diagnose(trainer) if trainer.is_global_zero else []
         self.recorder.write(
             trainer,
             pl_module,
@@ -184,14 +186,32 @@ class Monitor:
             [] if self.patterns is None else self.patterns.findings,
         )
         self._samples = []
+        folder = self.recorder.folder
+        if folder is not None and trainer.is_global_zero:
+            tags = list(map(self.key, self.history.current["intervals"]))
+            self.publisher.evaluation(trainer, pl_module, folder, tags, bool(news))
 
-    def _diagnose(self, trainer: Any, judge: Judge) -> None:
+    def _diagnose(self, trainer: Any) -> list[str]:
         entries = self.history.entries
-        if not entries[-1]["step"]:
-            return  # an untrained model answers anything
-        lines = judge.look(entries, self.evaluations, self.training, self._samples, self.verdict)
+        if self.patterns is None or not entries[-1]["step"]:
+            return []  # an untrained model answers anything
+        lines = self.patterns.look(
+            entries, self.evaluations, self.training, self._samples, self.verdict
+        )
         for line in lines:
             emit(trainer, f"VLMEvalCallback: {line}")
+        return lines
+
+    def end_fit(self, trainer: Any) -> None:
+        """Write the report, and say where it lies.
+
+        Args:
+            trainer: The trainer.
+        """
+        if self.recorder.folder is not None and trainer.is_global_zero:
+            path = self.publisher.fit_end(self.recorder.folder)
+            if path is not None:
+                emit(trainer, f"VLMEvalCallback: the report is {path}")
 
     def values(self, stage: str) -> dict[str, float]:
         """What the current evaluation has to log.

@@ -36,7 +36,7 @@ class Recorder:
         box_format: In whose way the answers write boxes, for them to be read again.
 
     Attributes:
-        folder: The run's folder; None before it is known, or where nothing is written.
+        folder: The run's folder; None before it is known, or where nothing is written, or cannot be.
     """
 
     def __init__(
@@ -52,7 +52,6 @@ class Recorder:
         self._tasks, self._name, self._box_format = list(tasks), name, box_format
         self.folder: Path | None = None
         self._store: RunStore | None = None
-        self._failed = False
 
     def open(self, trainer: Any) -> None:
         """Find the folder. A collective, since a logger's folder is decided on rank zero.
@@ -89,7 +88,7 @@ class Recorder:
             verdict: What the losses say.
             findings: What the diagnosis found.
         """
-        if self.folder is None or not trainer.is_global_zero or self._failed:
+        if self.folder is None or not trainer.is_global_zero:
             return
         summary = {
             **entry,
@@ -103,11 +102,11 @@ class Recorder:
                 self._store = self._opened(self.folder, pl_module, evaluations)
             self._store.write(summary, _scored(samples, evaluations))
         except (OSError, StoreError) as error:
-            self._failed = True
             warnings.warn(
                 f"The run's folder {self.folder} cannot be written, and no more is stored: {error}",
                 stacklevel=2,
             )
+            self.folder = None
 
     def _opened(self, folder: Path, pl_module: Any, evaluations: Evaluations) -> RunStore:
         parameters = list(pl_module.parameters())

@@ -1,6 +1,11 @@
 """The lines printed after an evaluation."""
 
-from lightning_vlmeval.reporting.console import evaluation_lines, metric_lines
+from lightning_vlmeval.reporting.console import (
+    evaluation_lines,
+    history_lines,
+    is_headline,
+    metric_lines,
+)
 
 NAN = float("nan")
 
@@ -51,3 +56,11 @@ def test_long_groups_are_broken_between_values() -> None:
 
 def test_no_values() -> None:
     assert metric_lines({}) == []
+
+
+def test_values_over_healthy_answers_are_in_the_logs_and_not_on_the_screen() -> None:
+    key = "val_healthy/grounding/f1"
+    assert not is_headline(key)
+    assert metric_lines({"val/grounding/f1": 0.5, key: 0.6}) == ["  val/grounding  f1 0.500"]
+    head, _ = history_lines([entry(state=None, values={"val/grounding/f1": 0.25, key: 0.5})])
+    assert "healthy" not in head
