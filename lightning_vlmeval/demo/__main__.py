@@ -142,8 +142,11 @@ def main() -> None:
         print(f"\n{callback.history_table()}\n")
         if callback.verdict is not None:
             print(f"{callback.verdict.state}: {callback.verdict.reason}")
-        folder = shlex.quote(trainer.loggers[0].log_dir or "")
-        print(f"\nLook at it with\n\n    tensorboard --logdir {folder}\n")
+        folder = trainer.loggers[0].log_dir or ""
+        print(
+            f"\nOpen {Path(folder) / 'vlmeval' / 'report.html'} in a browser, or see all of it with\n"
+        )
+        print(f"    tensorboard --logdir {shlex.quote(folder)}\n")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from lightning_vlmeval.runs.images import ImageMode
 from lightning_vlmeval.runs.record import fingerprint, run_record
 from lightning_vlmeval.runs.store import RunStore
 from lightning_vlmeval.session.history import Evaluations
+from lightning_vlmeval.session.trainer import class_names
 
 FOLDER = "vlmeval"
 """The name of a run's folder in the folder of its logs."""
@@ -63,7 +64,11 @@ class Recorder:
             return
         place = self._place if isinstance(self._place, str) else None
         if place is None and trainer.loggers:
-            place = trainer.log_dir
+            # TensorBoard's tab reads what lies beside its own files.
+            places = [
+                one.log_dir for one in trainer.loggers if "TensorBoardLogger" in class_names(one)
+            ]
+            place = places[0] if places else trainer.log_dir
         if place is not None:
             self.folder = Path(place) / (f"{FOLDER}-{self._name}" if self._name else FOLDER)
 
