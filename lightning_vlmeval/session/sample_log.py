@@ -84,21 +84,22 @@ class SampleLog:
                 fields["prediction"] = None
         return fields
 
-    def _box_fields(self, pred: Any, target: tuple[Floats, list[str]]) -> dict[str, Any]:
+    def _box_fields(self, pred: Any, target: tuple[Floats, list[str] | None]) -> dict[str, Any]:
+        """What is said of boxes; `target` depends on the target alone, as a fingerprint must."""
         target_boxes, target_labels = target
         read = _boxes(pred, self._box_coordinates)
         boxes, labels = (np.zeros((0, 4)), []) if read is None else read
         overlaps = pairwise_iou(boxes, target_boxes)
-        labelled = any(labels) or any(target_labels)
-        if labelled:
-            overlaps = overlaps * (np.array(labels)[:, None] == np.array(target_labels)[None])
+        if labels is not None and target_labels is not None:
+            named, wanted = (np.array(of, dtype=object) for of in (labels, target_labels))
+            overlaps = overlaps * (named[:, None] == wanted[None])
         pairs = zip(*match_boxes(overlaps, self._iou_threshold), strict=True)
         return {
             "boxes": boxes,
-            "labels": labels if labelled else None,
+            "labels": None if target_labels is None else labels,
             "target": {
                 "boxes": target_boxes,
-                **({"labels": target_labels} if labelled else {}),
+                **({} if target_labels is None else {"labels": target_labels}),
             },
             "matches": [[int(p), int(t), float(overlaps[p, t])] for p, t in pairs],
         }
@@ -124,8 +125,8 @@ def _at(values: Sequence[Any] | None, i: int) -> Any:
     return None if values is None else values[i]
 
 
-def _boxes(value: Any, box_coordinates: BoxCoordinates) -> tuple[Floats, list[str]] | None:
-    """Boxes and their labels, "" where there are none; None for a text or an object."""
+def _boxes(value: Any, box_coordinates: BoxCoordinates) -> tuple[Floats, list[str] | None] | None:
+    """Boxes, and their labels where they have some; None for a text or an object."""
     labels = None
     if isinstance(value, Mapping):
         if "boxes" not in value:
@@ -137,5 +138,5 @@ def _boxes(value: Any, box_coordinates: BoxCoordinates) -> tuple[Floats, list[st
         boxes = np.asarray(value, dtype=np.float64).reshape(-1, 4)
     except (TypeError, ValueError):
         return None
-    names = [""] * len(boxes) if labels is None else [str(label) for label in labels]
+    names = None if labels is None else [str(label) for label in labels]
     return to_xyxy(boxes, box_coordinates), names
