@@ -158,3 +158,25 @@ def add_runs(commands: Any) -> None:
         "--keys", type=_names, metavar="KEY,...", help="the values to show: val/grounding/f1"
     )
     _add_output(parser)
+
+
+def add_breakdown(commands: Any) -> None:
+    """Add the command ``breakdown``.
+
+    Args:
+        commands: What `add_subparsers` gave.
+    """
+    parser = _command(commands, "breakdown", "show on which samples a score is low")
+    parser.add_argument("run", metavar="RUN")
+    parser.add_argument(
+        "--by",
+        choices=("phrase", "size", "relative-size", "targets", "group", "task"),
+        default="phrase",
+        help="what samples, or boxes, have in common (default: phrase); sizes are COCO's",
+    )
+    parser.add_argument("--key", metavar="KEY", help="the score: grounding/f1")
+    parser.add_argument("--evaluation", type=int, default=-1, metavar="N", help="-1: the last")
+    parser.add_argument(
+        "--min-samples", type=int, default=10, metavar="N", help="fewer are not scored"
+    )
+    _add_output(parser)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from lightning_vlmeval import __version__
 from lightning_vlmeval.cli.arguments import (
+    add_breakdown,
     add_compare,
     add_report,
     add_runs,
@@ -35,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (add_score, add_compare, add_report, add_runs):
+    for add in (add_score, add_compare, add_breakdown, add_report, add_runs):
         add(commands)
     return parser
 
