@@ -15,6 +15,7 @@ Answers = Mapping[Key, Mapping[str, Any]]
 # The score by which answers are sorted, the first that a sample has.
 MAIN_SCORES = (
     "grounding/f1",
+    "grounding/macro_f1",  # of a sample without a target, whose F1 is undefined
     "structured/field_f1",
     "text/bertscore_f1",
     "answers/exact_match",

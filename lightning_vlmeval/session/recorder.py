@@ -21,6 +21,9 @@ from lightning_vlmeval.session.trainer import class_names
 FOLDER = "vlmeval"
 """The name of a run's folder in the folder of its logs."""
 
+# The F1 of a sample without a target is undefined; by this one it is right or wrong.
+_ALSO = ("grounding/macro_f1",)
+
 
 class Recorder:
     """The run's folder as the callback fills it, on rank zero.
@@ -147,7 +150,7 @@ def _scored(samples: Sequence[Mapping[str, Any]], evaluations: Evaluations) -> l
             scores = {
                 metric_key(metric, key): values.tolist()
                 for key, values in evaluation.scorers[metric].sample_scores(table).items()
-                if is_headline(metric_key(metric, key))
+                if is_headline(metric_key(metric, key)) or metric_key(metric, key) in _ALSO
             }
             rows = table.rows.tolist()
             for i, sample_id in enumerate(table.ids):

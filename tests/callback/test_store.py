@@ -59,6 +59,7 @@ def test_a_stored_run_is_the_run(tmp_path: Path) -> None:
     assert len(sample["boxes"]) == 2
     f1 = callback.evaluations[None].scorers["grounding"].sample_scores(expected)["f1"][1]
     assert sample["scores"]["grounding/f1"] == f1
+    assert sample["scores"]["grounding/macro_f1"] == f1
     assert len(sample["matches"]) == round(2 * f1)
     assert all(iou >= 0.5 for _, _, iou in sample["matches"])
     assert len(list(tmp_path.glob("vlmeval/images/*.jpg"))) == 5

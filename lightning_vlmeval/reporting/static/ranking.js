@@ -3,7 +3,8 @@ import { boxesOf, countsOf, references } from "./answer.js";
 import { isNumber } from "./dom.js";
 
 // The score by which an answer is sorted, the first that a sample has.
-const MAIN_SCORES = ["grounding/f1", "structured/field_f1", "text/bertscore_f1", "answers/exact_match", "text/rougeL_fmeasure", "text/bleu"];
+// F1 is undefined for a sample without targets of which nothing was said: there the macro F1 is 1.
+const MAIN_SCORES = ["grounding/f1", "grounding/macro_f1", "structured/field_f1", "text/bertscore_f1", "answers/exact_match", "text/rougeL_fmeasure", "text/bleu"];
 
 export const OUTCOMES = [
   ["", "all samples"],

@@ -15,7 +15,7 @@ const STATES = ["ok", "watch", "overfitting", "diverging", "invalid"];
 
 function isMain(key) {
   const parts = key.split("/");
-  return (HEADLINES[parts.at(-2)] ?? []).includes(parts.at(-1));
+  return !key.includes("_healthy/") && (HEADLINES[parts.at(-2)] ?? []).includes(parts.at(-1));
 }
 
 function mainFirst(keys) {
