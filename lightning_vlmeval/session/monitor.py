@@ -143,6 +143,7 @@ class Monitor:
             self.sessions.reset()
             if self.fitting and not trainer.sanity_checking:
                 train_loss, nonfinite = self.training_loss.take(trainer.strategy)
+        self.training = None
         if self.fitting and self._training_samples is not None:
             self.training = self._training_samples.evaluate(trainer, pl_module)
         values: dict[str, float] = {}

@@ -101,6 +101,15 @@ def test_samples_of_the_training_set_show_what_is_known_by_heart(
     assert re.search(r"of which generation \d+\.\d s, metrics \d+\.\d\d s", said)
 
 
+def test_a_later_validation_has_no_values_of_the_training_set() -> None:
+    callback = VLMEvalCallback(generate=ask, training_samples=5, print_results=False)
+    trainer = pl.Trainer(**QUIET, max_epochs=1, callbacks=[callback])
+    trainer.fit(LossOnly(), loader(8), loader(4, first=100))
+    (found,) = trainer.validate(LossOnly(), loader(4, first=100), verbose=False)
+    assert "val/grounding/f1" in found
+    assert not any(key.startswith("train/") for key in found)
+
+
 def test_a_training_set_without_numbers_is_told(recwarn: pytest.WarningsRecorder) -> None:
     class Stream(torch.utils.data.IterableDataset[Any]):
         def __iter__(self) -> Any:
