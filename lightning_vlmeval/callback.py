@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -224,6 +225,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
             log_losses=log_losses,
         )
         self._laid_out = False
+        self._found = False  # whether the last verdict is overfitting
 
     @property
     def evaluations(self) -> Evaluations:
@@ -252,7 +254,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         self._run.fitting = str(getattr(stage, "value", stage)) == "fit"
         # Our values are the same on every rank already; Lightning cannot know and would warn.
         warnings.filterwarnings(
-            "ignore", message=rf".*`self\.log\('{self._run.key('')}.*sync_dist=True"
+            "ignore", message=rf".*`self\.log\('{re.escape(self._run.key(''))}.*sync_dist=True"
         )
         self._run.recorder.open(trainer)
         for note in self._notes:
@@ -344,9 +346,12 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         if self._run.fitting:
             if late and self._judge(trainer):
                 log_directly(trainer, self._run.verdict_values(), log_step(trainer))
+            # A loss that the module logged may differ between ranks: rank zero's verdict counts.
+            if self.stop_on_overfitting and trainer.strategy.broadcast(self._found, 0):
+                trainer.should_stop = True
             self._run.keep(trainer, pl_module)
             self._lay_out(trainer)
-        elif not self.history and trainer.global_step == 0:
+        elif not self.history and trainer.global_step == 0 and not trainer.ckpt_path:
             self._run.keep(
                 trainer, pl_module
             )  # `trainer.validate` before the fit: the untrained model
@@ -401,10 +406,9 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         log_values(pl_module, values)
 
     def _judge(self, trainer: Any) -> bool:
-        """Ask the overfitting rule, and stop where it says so; whether there is a verdict."""
+        """Ask the overfitting rule; whether there is a verdict."""
         verdict = self._run.judge(trainer)
-        if verdict is not None and verdict.state == "overfitting" and self.stop_on_overfitting:
-            trainer.should_stop = True  # the verdict is the same on every rank
+        self._found = verdict is not None and verdict.state == "overfitting"
         return verdict is not None
 
     # ------------------------------------------------------------------------------ results

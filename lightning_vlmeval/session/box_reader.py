@@ -45,7 +45,7 @@ class BoxReader:
             ConfigurationError: A size is missing.
             InputError: A target cannot be read.
         """
-        sizes = self._sizes(batch)
+        sizes = self._sizes(batch, positions)
         preds, target = list(batch.preds), list(batch.target)
         parsed: list[Parsed | None] = [None] * len(batch)
         for i in positions:
@@ -60,7 +60,8 @@ class BoxReader:
             if len(self._evidence) < _EVIDENCE:
                 self._evidence.append((answer.numbers, boxes, size, fed_size))
         if self.format.needs_fed_size:
-            batch = replace(batch, fed_size=[fed_size for _, fed_size in sizes])
+            fed_sizes = [sizes[i][1] if i in sizes else None for i in range(len(batch))]
+            batch = replace(batch, fed_size=fed_sizes)
         return replace(batch, preds=preds, target=target, texts=batch.preds, parsed=parsed)
 
     def finding(self) -> CoordinateFinding | None:
@@ -75,22 +76,25 @@ class BoxReader:
         """Forget the samples."""
         self._evidence.clear()
 
-    def _sizes(self, batch: Batch) -> list[tuple[Size, Size | None]]:
+    def _sizes(self, batch: Batch, positions: Sequence[int]) -> dict[int, tuple[Size, Size | None]]:
+        """The size of each image that boxes are on, and the size as the model was fed it."""
+        if not positions:
+            return {}
         if batch.size is None:
             raise ConfigurationError(
                 f"Expected 'size', the width and height of each image, beside 'preds': boxes in the "
                 f"format {self.format.name!r} are read in pixels of the original image"
             )
-        return list(zip(map(_pair, batch.size), self._fed_sizes(batch), strict=True))
+        return {i: (_pair(batch.size[i]), self._fed_size(batch, i)) for i in positions}
 
-    def _fed_sizes(self, batch: Batch) -> list[Size | None]:
-        """The sizes of the images as the model was fed them, given or from their grids of patches."""
+    def _fed_size(self, batch: Batch, i: int) -> Size | None:
+        """The size of an image as the model was fed it, given or from its grid of patches."""
         if not self.format.needs_fed_size:
-            return [None] * len(batch)
+            return None
         if batch.fed_size is not None:
-            return list(map(_pair, batch.fed_size))
+            return _pair(batch.fed_size[i])
         if batch.image_grid_thw is not None:
-            return [fed_size_from_grid(grid) for grid in batch.image_grid_thw]
+            return fed_size_from_grid(batch.image_grid_thw[i])
         raise ConfigurationError(
             f"Expected 'fed_size', the width and height of each image after the processor's "
             f"resize, or the processor's 'image_grid_thw' with one row a sample, in the batch: the "
@@ -100,5 +104,8 @@ class BoxReader:
 
 def _pair(size: Any) -> Size:
     """A width and a height out of a pair, an array or a tensor."""
-    width, height = size
-    return float(width), float(height)
+    try:
+        width, height = map(float, size)
+    except (TypeError, ValueError):
+        raise InputError(f"Expected a width and a height, but got {size!r}") from None
+    return width, height

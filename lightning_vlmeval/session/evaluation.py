@@ -189,7 +189,9 @@ class EvaluationSession:
 
     def _add_losses(self, batch: Batch, ids: Sequence[str]) -> None:
         if batch.losses is not None:
-            new = [i for i, name in enumerate(ids) if name not in self._losses._known_ids()]
+            known = self._losses._known_ids()
+            first = {name: i for i, name in reversed(list(enumerate(ids)))}
+            new = sorted(i for name, i in first.items() if name not in known)
             self._losses.update(
                 [batch.losses[i] for i in new], [None] * len(new), [ids[i] for i in new]
             )
@@ -245,7 +247,11 @@ class EvaluationSession:
             accounting=_account(tallies, ids),
             failures={**failures, **more_failures},
             loss=loss,
-            sample_losses=dict(zip(losses.ids, losses.rows[:, 1].tolist(), strict=True)),
+            sample_losses={
+                name: loss
+                for name, (finite, loss, *_) in zip(losses.ids, losses.rows.tolist(), strict=True)
+                if finite
+            },
             seconds=self._seconds + time.perf_counter() - start,
         )
 

@@ -11,7 +11,6 @@ from lightning_vlmeval.analysis.overfitting import Verdict
 from lightning_vlmeval.functional.scorer import Scorer
 from lightning_vlmeval.keys import metric_key
 from lightning_vlmeval.reporting.console import is_headline
-from lightning_vlmeval.runs.files import StoreError
 from lightning_vlmeval.runs.images import ImageMode
 from lightning_vlmeval.runs.record import fingerprint, run_record
 from lightning_vlmeval.runs.store import RunStore
@@ -98,18 +97,18 @@ class Recorder:
         """
         if self.folder is None or not trainer.is_global_zero:
             return
-        summary = {
-            **entry,
-            "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "verdict": None if verdict is None or entry["state"] is None else vars(verdict),
-            "findings": list(findings),
-            "fingerprint": _fingerprints(samples),
-        }
         try:
+            summary = {
+                **entry,
+                "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "verdict": None if verdict is None or entry["state"] is None else vars(verdict),
+                "findings": list(findings),
+                "fingerprint": _fingerprints(samples),
+            }
             if self._store is None:
                 self._store = self._opened(self.folder, pl_module, evaluations)
             self._store.write(summary, _scored(samples, evaluations))
-        except (OSError, StoreError) as error:
+        except Exception as error:  # noqa: BLE001  no file is worth a training run
             warnings.warn(
                 f"The run's folder {self.folder} cannot be written, and no more is stored: {error}",
                 stacklevel=2,
@@ -147,6 +146,8 @@ def _scored(samples: Sequence[Mapping[str, Any]], evaluations: Evaluations) -> l
     known: dict[tuple[str, str], dict[str, Any]] = {}
     for name, evaluation in evaluations.items():
         for metric, table in evaluation.tables.items():
+            if metric in evaluation.failures:
+                continue
             scores = {
                 metric_key(metric, key): values.tolist()
                 for key, values in evaluation.scorers[metric].sample_scores(table).items()

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch.distributed as dist
 
 from lightning_vlmeval.errors import InputError
 from lightning_vlmeval.functional.boxes import BoxCoordinates, pairwise_iou, to_xyxy
@@ -51,9 +52,9 @@ class SampleLog:
 
     def gather(self) -> list[dict[str, Any]]:
         """The samples of all ranks. A collective; nothing is forgotten."""
-        parts = gather_bytes(pickle.dumps(self._samples))
-        if len(parts) == 1:
+        if not (dist.is_available() and dist.is_initialized()):
             return self._samples
+        parts = gather_bytes(pickle.dumps(self._samples))
         # As `torch.distributed.gather_object` does: what is read was written by this program.
         return [sample for part in parts for sample in pickle.loads(part)]
 
@@ -67,7 +68,7 @@ class SampleLog:
             "task": _at(batch.task, i),
             "prompt": _at(batch.prompt, i),
             "group": _at(batch.group, i),
-            "size": None if batch.size is None else [float(side) for side in batch.size[i]],
+            "size": _at(batch.size, i),
             "fed_size": _at(batch.fed_size, i),
             "truncated": _at(batch.truncated, i),
             "loss": None if batch.losses is None else float(batch.losses[i]),
@@ -138,5 +139,14 @@ def _boxes(value: Any, box_coordinates: BoxCoordinates) -> tuple[Floats, list[st
         boxes = np.asarray(value, dtype=np.float64).reshape(-1, 4)
     except (TypeError, ValueError):
         return None
-    names = None if labels is None else [str(label) for label in labels]
+    names = None if labels is None else [str(label) for label in _listed(labels)]
+    if names is not None and len(names) != len(boxes):
+        return None  # the metrics have counted it
     return to_xyxy(boxes, box_coordinates), names
+
+
+def _listed(labels: Any) -> Sequence[Any]:
+    try:
+        return list(labels)
+    except TypeError:
+        return []
