@@ -61,7 +61,7 @@ def _bases() -> tuple[type, ...]:
 _CallbackBase: Any = type("_CallbackBase", _bases(), {})
 
 
-class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
+class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at run time only
     """Evaluates a vision-language model at every validation, and says when it overfits.
 
     The validation step returns a dict with the model's answers and what they should have been:
@@ -226,6 +226,8 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         )
         self._laid_out = False
         self._found = False  # whether the last verdict is overfitting
+        self._sanity_steps: float | None = None  # the Trainer's own, while they are all
+        self._logged_step = -1  # of the training loss: accumulated batches share a step
 
     @property
     def evaluations(self) -> Evaluations:
@@ -264,6 +266,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         if wanted is None:
             wanted = trainer.num_sanity_val_steps != 0
         if self._run.fitting and wanted and not self.history:
+            self._sanity_steps = trainer.num_sanity_val_steps
             trainer.num_sanity_val_steps = math.inf  # Lightning's own check, over the whole set
         generated = self._run.sessions.predictions.generate is not None
         if self.training_samples and not generated and not hasattr(pl_module, HOOK):
@@ -312,7 +315,9 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         scale = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
         self._run.training_loss.add(loss, scale)
         step = log_step(trainer)
-        if self.log_losses and trainer.loggers and (step + 1) % trainer.log_every_n_steps == 0:
+        due = step != self._logged_step and (step + 1) % trainer.log_every_n_steps == 0
+        if self.log_losses and trainer.loggers and due:
+            self._logged_step = step
             log_directly(trainer, {self._run.key(TRAIN_LOSS): float(loss.detach()) * scale}, step)
 
     # --------------------------------------------------------------------------- evaluation
@@ -359,7 +364,10 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
 
     def on_sanity_check_end(self, trainer: Any, pl_module: Any) -> None:
         """Keep a sanity check of the whole set as evaluation 0, the untrained model's."""
-        if trainer.num_sanity_val_steps == math.inf and not self.history:
+        whole = self._sanity_steps is not None
+        if self._sanity_steps is not None:
+            trainer.num_sanity_val_steps, self._sanity_steps = self._sanity_steps, None
+        if whole and not self.history:
             check_every_rank(trainer)
             self._run.compute(trainer, pl_module, "val")
             self._run.read_loss(trainer)
@@ -372,17 +380,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]
         """Begin a test."""
         self._run.start(trainer, "test")
 
-    def on_test_batch_end(
-        self,
-        trainer: Any,
-        pl_module: Any,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Add a batch's samples."""
-        self._run.add(pl_module, outputs, batch, batch_idx, dataloader_idx)
+    on_test_batch_end = on_validation_batch_end
 
     def on_test_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Compute and log the test's values."""

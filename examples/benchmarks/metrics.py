@@ -145,7 +145,7 @@ def rouge(preds: Sequence[str], target: Sequence[str]) -> Value:
 def nltk_meteor() -> Callable[[Sequence[str], Sequence[str]], Value] | None:
     """NLTK's METEOR, where its own data is installed."""
     from nltk.corpus import wordnet  # noqa: PLC0415  it may be missing
-    from nltk.translate.meteor_score import meteor_score  # noqa: PLC0415
+    from nltk.translate.meteor_score import meteor_score  # noqa: PLC0415  nor is NLTK slow to import for others
 
     try:
         wordnet.ensure_loaded()

@@ -117,7 +117,7 @@ def recorded_scorer(record: Mapping[str, Any], *, rescoring: bool = False) -> Sc
             "which no record holds"
         )
     scorer = scorer_class(name)
-    known = {field.name for field in fields(scorer) if field.init}  # type: ignore[arg-type]
+    known = {field.name for field in fields(scorer) if field.init}  # type: ignore[arg-type]  # as above
     if unknown := [option for option in options if option not in known]:
         raise ConfigurationError(
             f"Expected the options of {name!r}, {', '.join(sorted(known))}, but the record has "

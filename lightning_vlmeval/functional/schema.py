@@ -11,7 +11,7 @@ import referencing.exceptions
 import referencing.jsonschema
 from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import Draft202012Validator, extend, validator_for
-from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
+from jsonschema_specifications import REGISTRY
 
 from lightning_vlmeval.errors import ConfigurationError
 from lightning_vlmeval.functional.short_schema import expand, is_short
@@ -167,7 +167,7 @@ def _validator(text: str) -> Any:
             f"but got a mapping with the keys {sorted(schema)} and no types"
         )
     _check_references(schema, _dialect(chosen))
-    bounded: Any = extend(chosen, {"uniqueItems": _unique_items})  # type: ignore[no-untyped-call]
+    bounded: Any = extend(chosen, {"uniqueItems": _unique_items})  # type: ignore[no-untyped-call]  # jsonschema has none there
     return bounded(schema, registry=REGISTRY)
 
 

@@ -302,7 +302,7 @@ def _checked_format(format: Any) -> Format:
             "Expected `format` to be 'json', 'yaml', 'csv', a regular expression (compiled, or a "
             f"text that begins with '^') or a function, but got {format!r}"
         )
-    return format  # type: ignore[no-any-return]
+    return format  # type: ignore[no-any-return]  # callable: checked above
 
 
 def _ordered(causes: set[str] | frozenset[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import os
 import re
 from typing import Any
 
-from tensorboard.compat import tf  # type: ignore[import-untyped]
+from tensorboard.compat import tf
 
 _FOLDER = re.compile(r"vlmeval(?:-[^/\\\x00]{1,100})?")
 _LINES = re.compile(r"([0-9]{9})\.jsonl\.gz", re.ASCII)

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from PIL import Image
-from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR, Summary, SummaryMetadata  # type: ignore[import-untyped]
-from tensorboard.compat.proto.tensor_pb2 import TensorProto  # type: ignore[import-untyped]
-from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto  # type: ignore[import-untyped]
-from tensorboard.compat.proto.types_pb2 import DT_STRING  # type: ignore[import-untyped]
-from tensorboard.plugins.hparams import metadata  # type: ignore[import-untyped]
-from tensorboard.plugins.hparams.api_pb2 import (  # type: ignore[import-untyped]
+from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR, Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.compat.proto.types_pb2 import DT_STRING
+from tensorboard.plugins.hparams import metadata
+from tensorboard.plugins.hparams.api_pb2 import (
     DATA_TYPE_BOOL,
     DATA_TYPE_FLOAT64,
     DATA_TYPE_STRING,
@@ -27,7 +27,7 @@ from tensorboard.plugins.hparams.api_pb2 import (  # type: ignore[import-untyped
     MetricName,
     Status,
 )
-from tensorboard.plugins.hparams.plugin_data_pb2 import (  # type: ignore[import-untyped]
+from tensorboard.plugins.hparams.plugin_data_pb2 import (
     HParamsPluginData,
     SessionEndInfo,
     SessionStartInfo,

@@ -9,7 +9,7 @@ import importlib
 import logging
 from typing import Any
 
-from tensorboard.plugins import base_plugin  # type: ignore[import-untyped]
+from tensorboard.plugins import base_plugin
 
 
 class VLMEvalLoader(base_plugin.TBLoader):  # type: ignore[misc]  # TensorBoard has no hints

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import Any
 
-from tensorboard.backend import http_util  # type: ignore[import-untyped]
-from tensorboard.plugins import base_plugin  # type: ignore[import-untyped]
+from tensorboard.backend import http_util
+from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
 from lightning_vlmeval.reporting.run_folders import RefusedError, RunFolder, run_folders

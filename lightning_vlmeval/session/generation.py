@@ -3,12 +3,11 @@
 import importlib
 import os
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import nn
 
 from lightning_vlmeval.errors import ConfigurationError
 from lightning_vlmeval.parsing.answer import answer_of
@@ -16,7 +15,7 @@ from lightning_vlmeval.session.decoding import Decoder
 from lightning_vlmeval.session.generative_model import GenerativeModel, find_model
 from lightning_vlmeval.session.prompts import Prompts, read_prompts
 from lightning_vlmeval.session.sharding import gathered, is_sharded
-from lightning_vlmeval.session.trainer import quiet
+from lightning_vlmeval.session.trainer import evaluating, quiet
 
 DEFAULT_BUDGET = 256
 """The new tokens of an answer at most, where there is no reference to judge by."""
@@ -128,7 +127,7 @@ class Generator:
         sharded = self.generate_kwargs.get("synced_gpus")
         if sharded is None:
             sharded = is_sharded(module, trainer)
-        with quiet(), _evaluating(module), _precision(trainer), gathered(module, trainer):
+        with quiet(), evaluating(module), _precision(trainer), gathered(module, trainer):
             prompts = read_prompts(batch, model)
             references = batch.get("references")
             options = self._options(model, self._budget(prompts, references), sharded)
@@ -229,22 +228,6 @@ def _trainer(pl_module: Any) -> Any:
         return getattr(pl_module, "trainer", None)
     except RuntimeError:  # how a module says that it has none
         return None
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """With every submodule in evaluation mode, and then as it was.
-
-    Only the flags are changed: `eval` and `train` may do more, as adapters that merge weights.
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        for module, _ in modes:
-            module.training = False
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _precision(trainer: Any) -> Any:

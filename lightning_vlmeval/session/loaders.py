@@ -68,6 +68,8 @@ class LoaderSessions:
             index: The evaluation's number.
         """
         self.predictions.seconds = 0.0
+        if self.log is not None:
+            self.log.begin()
         named = {None: None} if mixed else _named(loaders)
         self._names = list(named)
         limits = [*num_batches, *[float("inf")] * len(named)]

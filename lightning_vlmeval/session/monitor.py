@@ -187,6 +187,8 @@ class Monitor:
             [] if self.patterns is None else self.patterns.findings,
         )
         self._samples = []
+        if self.sessions.log is not None:
+            self.sessions.log.keep()
         folder = self.recorder.folder
         if folder is not None and trainer.is_global_zero:
             tags = list(map(self.key, self.history.current["intervals"]))

@@ -22,7 +22,8 @@ class SampleLog:
     Args:
         iou_threshold: From which intersection over union on a box counts as found.
         box_coordinates: How boxes are given.
-        max_images: How many pictures to make small; 0 for none. Each is made once in a run.
+        max_images: How many pictures to make small; 0 for none. Each is made once in a run, and
+            again where its evaluation was not kept.
     """
 
     def __init__(
@@ -31,7 +32,16 @@ class SampleLog:
         self._iou_threshold, self._box_coordinates = iou_threshold, box_coordinates
         self._max_images = max_images
         self._samples: list[dict[str, Any]] = []
-        self._shown: set[tuple[str, str]] = set()
+        self._shown: set[tuple[str, str]] = set()  # in evaluations that were kept
+        self._new: set[tuple[str, str]] = set()  # in this one
+
+    def begin(self) -> None:
+        """Begin an evaluation."""
+        self._samples, self._new = [], set()
+
+    def keep(self) -> None:
+        """Count the evaluation's pictures as shown: it is part of the run."""
+        self._shown |= self._new
 
     def add(
         self, batch: Batch, names: Sequence[str | None], loader: str, num_samples: int | None
@@ -59,7 +69,7 @@ class SampleLog:
         return [sample for part in parts for sample in pickle.loads(part)]
 
     def reset(self) -> None:
-        """Forget the samples, but not which pictures were seen."""
+        """Forget the samples, but not which pictures they had."""
         self._samples = []
 
     def _fields(self, batch: Batch, i: int) -> dict[str, Any]:
@@ -110,9 +120,9 @@ class SampleLog:
     ) -> dict[str, Any]:
         """The picture of a sample that is seen for the first time, if it is to be stored."""
         image = _at(batch.image, i)
-        if image is None or key in self._shown:
+        if image is None or key in self._shown or key in self._new:
             return {}
-        self._shown.add(key)
+        self._new.add(key)
         if not is_chosen(key[1], self._max_images, num_samples):
             return {"image": image} if isinstance(image, str) else {}
         try:

@@ -109,6 +109,25 @@ def quiet() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """With every submodule in evaluation mode, and then as it was.
+
+    Only the flags are changed: `eval` and `train` may do more, as adapters that merge weights.
+
+    Args:
+        model: The model.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        for module, _ in modes:
+            module.training = False
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
 def log_values(pl_module: Any, values: Mapping[str, float]) -> None:
     """Log through the module, so that other callbacks can monitor the values.
 

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, DistributedSampler, Subset
 
 from lightning_vlmeval.session.evaluation import Evaluation
 from lightning_vlmeval.session.loaders import LoaderSessions
-from lightning_vlmeval.session.trainer import quiet
+from lightning_vlmeval.session.trainer import evaluating, quiet
 
 
 class TrainingSamples:
@@ -42,10 +42,12 @@ class TrainingSamples:
         loader = self._loader(trainer)
         if loader is None:
             return None
-        with quiet():
+        with quiet(), evaluating(pl_module):
             self._sessions.start(loader, [float("inf")], rank=trainer.global_rank)
             for batch_idx, batch in enumerate(loader):
+                # What Lightning's own loops do to a batch.
                 moved = trainer.precision_plugin.convert_input(batch)
+                moved = pl_module._on_before_batch_transfer(moved, dataloader_idx=0)
                 moved = trainer.strategy.batch_to_device(moved, dataloader_idx=0)
                 self._sessions.update(pl_module, None, moved, batch_idx, 0)
             evaluation = self._sessions.compute()[None]

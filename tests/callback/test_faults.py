@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import CSVLogger
 
 from lightning_vlmeval import Run, VLMEvalCallback
 from lightning_vlmeval.functional.grounding import GroundingScorer
@@ -37,8 +38,12 @@ def fit(module: Any, tmp_path: Path, **options: Any) -> VLMEvalCallback:
 
 def test_labels_that_do_not_fit_their_boxes_are_counted(tmp_path: Path) -> None:
     def change(found: dict[str, Any]) -> dict[str, Any]:
-        boxes = found["preds"][0]
-        return {**found, "preds": [{"boxes": boxes, "labels": [1] * 9}, *found["preds"][1:]]}
+        sides = {
+            side: [{"boxes": boxes, "labels": ["a"] * len(boxes)} for boxes in found[side]]
+            for side in ("preds", "target")
+        }
+        sides["preds"][0]["labels"] = ["a"] * 9
+        return {**found, **sides}
 
     callback = fit(Odd(change), tmp_path)
     assert "1 unscored" in callback.history[-1]["accounting"][""]
@@ -137,6 +142,53 @@ def test_ranks_that_see_unlike_losses_stop_together(tmp_path: Path) -> None:
     assert counts[0] == counts[1] < 10
 
 
-def test_one_sample_of_nothing_at_all(tmp_path: Path) -> None:
+def test_an_answer_that_is_nothing_at_all_is_counted(tmp_path: Path) -> None:
     callback = fit(Odd(lambda found: {**found, "preds": [None, np.zeros((0, 4))]}), tmp_path)
-    assert len(callback.history) == 2
+    assert "1 unscored" in callback.history[-1]["accounting"][""]
+    assert len(Run(tmp_path).samples(-1)) == 4
+
+
+def test_a_second_fit_has_the_sanity_steps_that_were_asked_for(tmp_path: Path) -> None:
+    callback = VLMEvalCallback(print_results=False, store=False)
+    trainer = pl.Trainer(**QUIET, max_epochs=1, num_sanity_val_steps=1, callbacks=[callback])
+    trainer.fit(Finder(), loader(4), loader(4, first=100))
+    assert trainer.num_sanity_val_steps == 1
+    assert [entry["step"] for entry in callback.history] == [0, 2]
+
+
+def test_accumulated_batches_log_their_loss_once(tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path)
+    callback = VLMEvalCallback(print_results=False, store=False)
+    options = {**QUIET, "logger": logger, "log_every_n_steps": 1}
+    trainer = pl.Trainer(**options, max_epochs=1, accumulate_grad_batches=4, callbacks=[callback])
+    calls: list[int] = []
+    write = logger.log_metrics
+    logger.log_metrics = lambda metrics, step=None: (  # type: ignore[method-assign]
+        calls.append(step) if "train/loss" in metrics else None,
+        write(metrics, step),
+    )[1]
+    trainer.fit(Finder(), loader(16), loader(4, first=100))
+    assert calls == [0, 1]
+
+
+class Moded(Finder):
+    """Remembers in which mode it was asked, and whether its hook saw the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[bool, bool]] = []
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        return {**batch, "hooked": True}
+
+    def vlmeval_step(self, batch: Any, batch_idx: int, dataloader_idx: int) -> dict[str, Any]:
+        self.seen.append((self.training, "hooked" in batch))
+        return self.answers(batch)
+
+
+def test_training_samples_are_answered_like_validation_samples(tmp_path: Path) -> None:
+    module = Moded()
+    fit(module, tmp_path, training_samples=4)
+    assert set(module.seen) == {(False, True)}
+    assert len(module.seen) == 8  # two batches of each set, at two evaluations
+    assert module.training

@@ -67,6 +67,17 @@ def test_padding_is_left_out_and_a_picture_is_made_once() -> None:
     assert first["image"].size == (6, 4)
     assert "image" not in broken
     assert again["id"] == "c"
-    log.reset()
+    log.keep()
+    log.begin()
     log.add(batch, ["a", "b"], "", 2)
     assert all("image" not in sample for sample in log.gather())
+
+
+def test_a_picture_of_an_evaluation_that_was_not_kept_is_made_again() -> None:
+    log = SampleLog(0.5, "xyxy", 10)
+    batch = Batch(["x"], ["x"], image=[np.zeros((4, 6, 3), dtype=np.uint8)])
+    for _ in range(2):
+        log.begin()
+        log.add(batch, ["a"], "", 1)
+        (sample,) = log.gather()
+        assert sample["image"].size == (6, 4)
