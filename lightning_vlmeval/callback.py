@@ -314,8 +314,9 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
         # Under automatic optimisation Lightning has divided it by the number of batches.
         scale = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
         self._run.training_loss.add(loss, scale)
+        every = trainer.log_every_n_steps  # 0, never, in a Trainer(barebones=True)
         step = log_step(trainer)
-        due = step != self._logged_step and (step + 1) % trainer.log_every_n_steps == 0
+        due = every and (step + 1) % every == 0 and step != self._logged_step
         if self.log_losses and trainer.loggers and due:
             self._logged_step = step
             log_directly(trainer, {self._run.key(TRAIN_LOSS): float(loss.detach()) * scale}, step)
