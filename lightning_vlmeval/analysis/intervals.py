@@ -64,7 +64,8 @@ def interval(
     A score in [0, 1] gets Wilson's interval at the effective sample size value (1 - value) /
     error^2, which stays in [0, 1] and has a width at 0 and 1 too; where all clusters are alike,
     that size is their number. An unbounded score gets value +- t error. Student's t has one degree
-    of freedom less than there are clusters.
+    of freedom less than there are clusters that have the score themselves: the mean IoU of matched
+    boxes is as sure as the samples with a match are many.
 
     "bootstrap": the ends are percentiles of the score over resamples in which each cluster counts
     as often as a Poisson variable of mean 1 says. The variable hangs on the seed, the resample and
@@ -75,7 +76,7 @@ def interval(
     | table | interval |
     |---|---|
     | no samples, or an undefined score | NaN to NaN |
-    | one cluster | 0 to 1; NaN to NaN if unbounded, or by bootstrap |
+    | one cluster, or one that has the score | 0 to 1; NaN to NaN if unbounded, or by bootstrap |
     | a score that is no function of the column sums | NaN to NaN |
 
     Args:
@@ -128,15 +129,19 @@ def _delta(
 ) -> dict[str, Ends]:
     """The analytic interval of each key."""
     n = len(clusters)
-    t = student(level, n)
     influence = influences(statistics.from_sums, clusters)
+    own = statistics.from_sums(clusters)
     ends = {}
     for key, value in statistics.scores.items():
+        m = int(np.isfinite(own[key]).sum())
+        t = student(level, m)
         error = standard_error(influence[key])
+        if 1 < m < n:  # as if the others were not there
+            error *= math.sqrt(m * (n - 1) / ((m - 1) * n))
         if math.isnan(value) or (math.isnan(error) and n > 1):
             ends[key] = _UNKNOWN
         elif key not in unbounded:
-            ends[key] = _wilson(min(max(value, 0.0), 1.0), error, n, t) if n > 1 else (0.0, 1.0)
+            ends[key] = _wilson(min(max(value, 0.0), 1.0), error, m, t) if m > 1 else (0.0, 1.0)
         else:
             ends[key] = (value - t * error, value + t * error)
     return ends

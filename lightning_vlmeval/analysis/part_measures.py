@@ -14,7 +14,7 @@ from lightning_vlmeval.analysis.material import Material
 from lightning_vlmeval.functional.error_budget import ErrorBudgetScorer
 from lightning_vlmeval.functional.grounding import GroundingScorer
 from lightning_vlmeval.functional.scorer import Scorer
-from lightning_vlmeval.table import Table
+from lightning_vlmeval.table import Floats, Table
 
 _BoxScorer = TypeVar("_BoxScorer", GroundingScorer, ErrorBudgetScorer)
 
@@ -22,7 +22,7 @@ Strengths = dict[str, float]
 Part = tuple[str, Number, Callable[[], Strengths]]
 """What a part is called, its value, and how much each sample shows of it."""
 
-# The fewest independent samples of a phrase, or of an annotator, that are looked at.
+# The fewest independent samples with a matched box, of a phrase or an annotator, that are looked at.
 _LEAST = 10
 
 # Phrases that are annotated less often in the training data are rare.
@@ -41,7 +41,8 @@ def phrase_sizes(material: Material, level: float) -> Part | None:
         return None
     scorer = _scorer(material, ErrorBudgetScorer)
     table = parts.table(scorer)
-    by_phrase = _parts(table, parts.labels)
+    sizes = scorer.sample_scores(table)["size_ratio"]
+    by_phrase = _parts(table, parts.labels, sizes)
     level = _corrected(level, len(by_phrase))
     ratios = {}
     for phrase, part in by_phrase.items():
@@ -51,7 +52,7 @@ def phrase_sizes(material: Material, level: float) -> Part | None:
     if surest is None:
         return None
     chosen = [name == surest for name in parts.labels]
-    shown = _by_sample(parts.samples, scorer.sample_scores(table)["size_ratio"], chosen)
+    shown = _by_sample(parts.samples, sizes, chosen)
     return f'size ratio of "{surest}"', ratios[surest], lambda: shown
 
 
@@ -70,7 +71,8 @@ def annotator_sizes(
         level: The confidence that the intervals of all annotators together have.
     """
     labels = [annotators.get(name, "") for name in table.ids]
-    names = [name for name in _parts(table, labels) if name]
+    sizes = scorer.sample_scores(table)["size_ratio"]
+    names = [name for name in _parts(table, labels, sizes) if name]
     level = _corrected(level, len(names))
     ratios = {}
     for name in names:
@@ -82,7 +84,6 @@ def annotator_sizes(
     surest = _surest(ratios)
     if surest is None:
         return None
-    sizes = scorer.sample_scores(table)["size_ratio"]
     shown = _by_sample(table.ids, sizes, [one == surest for one in labels])
     name = f'size ratio of annotator "{surest}" over that of the others'
     return name, ratios[surest], lambda: shown
@@ -133,10 +134,12 @@ def _taken(table: Table, chosen: Sequence[bool]) -> Table:
     return table.take(np.flatnonzero(chosen).tolist())
 
 
-def _parts(table: Table, labels: Sequence[str]) -> dict[str, Table]:
-    """The samples of each label, where they are enough to say something."""
+def _parts(table: Table, labels: Sequence[str], values: Floats) -> dict[str, Table]:
+    """The samples of each label that have a value, where they are enough to say something."""
+    known = np.isfinite(values).tolist()
     found = {
-        label: _taken(table, [one == label for one in labels]) for label in dict.fromkeys(labels)
+        label: _taken(table, [one == label and has for one, has in zip(labels, known, strict=True)])
+        for label in dict.fromkeys(labels)
     }
     return {label: part for label, part in found.items() if _size(part) >= _LEAST}
 

@@ -16,6 +16,7 @@ from lightning_vlmeval.analysis.measures import Measures
 from lightning_vlmeval.analysis.rules import RULES
 from lightning_vlmeval.analysis.trend import trend
 from lightning_vlmeval.functional.box_answers import BoxAnswerScorer
+from lightning_vlmeval.functional.box_parts import parts_by_phrase
 from lightning_vlmeval.functional.error_budget import ErrorBudgetScorer
 from lightning_vlmeval.functional.grounding import GroundingScorer
 from lightning_vlmeval.functional.rouge import ROUGEScorer
@@ -300,3 +301,17 @@ def test_nothing() -> None:
 
 def test_a_single_sample_decides_nothing() -> None:
     assert [one.kind for one in diagnose(counts(1, 0, 9, 1)).findings] in ([], ["undecided"])
+
+
+def test_a_phrase_with_few_matches_is_not_judged() -> None:
+    """In evaluation 1 of a fit a phrase may have one matched box, however often it is annotated."""
+    target = [{"boxes": [[0.0, 0, 20, 20]], "labels": ["can"]}] * 30
+    small, none = [{"boxes": [[0.0, 0, 20, 14]], "labels": ["can"]}], [{"boxes": [], "labels": []}]
+
+    def slugs(matched: int) -> tuple[str, ...]:
+        preds = small * matched + none * (30 - matched)
+        parts = parts_by_phrase([f"{i}" for i in range(30)], preds, target)
+        return diagnose(Material({}, {}, parts=parts)).slugs
+
+    assert slugs(9) == ()
+    assert slugs(10) == ("phrase-annotated-too-big",)

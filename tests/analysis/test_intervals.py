@@ -312,3 +312,16 @@ def test_groups_must_be_heeded() -> None:
         hits += found.low <= truth <= found.high
     assert hits < 0.9 * 200
     assert coverage(population, 500, 200, seed=5) > 0.91
+
+
+def test_a_score_is_as_sure_as_the_samples_that_have_it_are_many() -> None:
+    """Of 40 samples three have a denominator: the interval is the one of these three alone."""
+    some, nothing = [[0.8, 1], [0.9, 1], [0.7, 1]], [[0, 0]] * 37
+    of_all = interval(Ratio(), table_of(Ratio(), some + nothing))
+    alone = interval(Ratio(), table_of(Ratio(), some))
+    for key in ("share", "ratio"):
+        ends = of_all[key].low, of_all[key].high
+        assert ends == pytest.approx((alone[key].low, alone[key].high), rel=1e-6), key
+    one = interval(Ratio(), table_of(Ratio(), [*some[:1], *nothing]))
+    assert (one["share"].low, one["share"].high) == (0.0, 1.0)
+    assert math.isnan(one["ratio"].low)
