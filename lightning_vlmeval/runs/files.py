@@ -85,7 +85,10 @@ def plain(value: Any) -> Any:
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(one) for one in value]
-    return plain(value.tolist()) if hasattr(value, "tolist") else str(value)
+    try:
+        return plain(value.tolist())
+    except Exception:  # noqa: BLE001  no array, or one that cannot be listed, as a sparse tensor
+        return str(value)
 
 
 def json_line(value: Mapping[str, Any]) -> bytes:

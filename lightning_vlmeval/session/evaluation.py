@@ -209,21 +209,33 @@ class EvaluationSession:
             return
         try:
             _update(metric, batch.take(mine), [ids[i] for i in mine])
-        except InputError:
-            if strict:
-                raise
-            for i in mine:
-                self._add_one(metric, batch.take([i]), ids[i])
         except Exception as error:
             if strict:
                 raise
-            self._tally.failures[name] = f"{type(error).__name__}: {error}"
+            if isinstance(metric, TableMetric):
+                for i in mine:
+                    self._add_one(metric, batch.take([i]), ids[i])
+            else:  # half of the batch may be in it
+                self._tally.failures[name] = _reason(error)
 
     def _add_one(self, metric: Metric, batch: Batch, name: str) -> None:
         try:
             _update(metric, batch, [name])
-        except InputError as error:
-            self._tally.errors[name] = str(error)
+        except Exception as error:  # noqa: BLE001  whatever it is, the other samples are worth having
+            self._tally.errors[name] = _reason(error)
+
+    def refuse(self, name: str | None, error: Exception) -> None:
+        """Count a sample that cannot be read.
+
+        Args:
+            name: Its id; None for one that the sampler repeats.
+            error: Why.
+        """
+        if name is None:
+            self._tally.padding += 1
+        else:
+            self._ids.append(name)
+            self._tally.errors[name] = _reason(error)
 
     def compute(self) -> Evaluation:
         """The scores over the samples of all ranks.
@@ -266,7 +278,7 @@ class EvaluationSession:
             try:
                 values = _values(metric, tables.get(name))
             except Exception as error:  # noqa: BLE001  the other metrics' values are worth having
-                failures[name] = f"{type(error).__name__}: {error}"
+                failures[name] = _reason(error)
             else:
                 scores |= {metric_key(name, key): value for key, value in values.items()}
         return scores, failures
@@ -281,6 +293,11 @@ class EvaluationSession:
         if not all(map(math.isfinite, sums)):
             return math.nan
         return math.fsum(sums) / (weight + len(losses))
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, under its own name where it is none of this package's."""
+    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
 
 
 def _update(metric: Metric, batch: Batch, ids: Sequence[str]) -> None:

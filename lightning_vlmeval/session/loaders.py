@@ -42,7 +42,7 @@ class LoaderSessions:
         self.predictions = predictions or Predictions(None)
         self.log = log
         self._metrics, self._tasks, self._output_keys = metrics, list(tasks), output_keys
-        self._routes = task_routes(tasks, metrics)
+        self._routes = task_routes(tasks, metrics, box_texts=reader is not None)
         self._sessions: dict[int, EvaluationSession] = {}
         self._names: list[str | None] = []
         self._positions: list[Positions] = []
@@ -118,7 +118,7 @@ class LoaderSessions:
         strict = index not in self._proven
         try:
             outputs = self.predictions.ask(pl_module, outputs, batch, batch_idx, index)
-            samples = self._read(outputs, batch)
+            samples = read_batch(outputs, batch, self._output_keys)
             names = self._ids(samples, batch_idx, self._positions[index])
         except (ConfigurationError, InputError) as error:
             if strict:
@@ -127,24 +127,57 @@ class LoaderSessions:
                 f"Batch {batch_idx} was left out of the evaluation: {error}", stacklevel=2
             )
             return
-        self._sessions[index].update(samples, names, strict=strict)
-        if self.log is not None:
-            self.log.add(samples, names, self._names[index] or "", self._positions[index].size)
+        for part, ids in self._parts(samples, names, self._sessions[index], strict):
+            self._sessions[index].update(part, ids, strict=strict)
+            if self.log is not None:
+                self.log.add(part, ids, self._names[index] or "", self._positions[index].size)
         self._proven.add(index)
 
-    def _read(self, outputs: object, batch: object) -> Batch:
+    def _parts(
+        self,
+        samples: Batch,
+        names: Sequence[str | None],
+        session: EvaluationSession,
+        strict: bool,
+    ) -> list[tuple[Batch, Sequence[str | None]]]:
+        """The samples as their tasks want them; one by one where together they cannot be read."""
+        try:
+            return [(self._read(samples), names)]
+        except Exception:
+            if strict:
+                raise
+        parts: list[tuple[Batch, Sequence[str | None]]] = []
+        for i, name in enumerate(names):
+            try:
+                parts.append((self._read(samples.take([i])), [name]))
+            except Exception as error:  # noqa: BLE001  whatever it is, the other samples are worth having
+                session.refuse(name, error)
+        return parts
+
+    def _read(self, samples: Batch) -> Batch:
         """The samples, each with its task where there are several, read as their tasks want."""
-        samples = read_batch(outputs, batch, self._output_keys)
-        if samples.task is None and len(self._tasks) > 1:
-            found = [task_of(target, self._tasks) for target in samples.target]
-            samples = replace(samples, task=found)
-        tasks = samples.task or self._tasks * len(samples)
+        tasks = self._tasks * len(samples)
+        if len(self._tasks) > 1:
+            given = samples.task or [None] * len(samples)
+            tasks = [
+                task_of(target, self._tasks) if task is None else self._known(task, i)
+                for i, (target, task) in enumerate(zip(samples.target, given, strict=True))
+            ]
+            samples = replace(samples, task=tasks)
         if "freeform" in self._tasks:
             samples = with_texts(samples, [i for i, task in enumerate(tasks) if task == "freeform"])
         if self.reader is None:
             return samples
         boxes = [i for i, task in enumerate(tasks) if task == "phrase_grounding"]
         return self.reader.read(samples, boxes)
+
+    def _known(self, task: object, i: int) -> str:
+        for one in self._tasks:
+            if task == one:
+                return one
+        raise InputError(
+            f"Expected `task` to be one of {', '.join(self._tasks)}, but got {task!r}", i
+        )
 
     def _ids(self, samples: Batch, batch_idx: int, positions: Positions) -> list[str | None]:
         """A name for each sample; None for one that the sampler repeats."""

@@ -115,6 +115,10 @@ def read_batch(outputs: object, batch: object, names: Mapping[str, str]) -> Batc
                 f"Expected {wanted[key]!r} to have one element for each of {count} predictions, "
                 f"but got {len(value)}"
             )
+    if "losses" in lists:
+        lists["losses"] = list(map(_number, lists["losses"]))
+    if "prompt" in lists:
+        lists["prompt"] = ["" if one is None else str(one) for one in lists["prompt"]]
     return Batch(**lists, loss=_loss(outputs, names))
 
 
@@ -173,8 +177,8 @@ def batch_loss(outputs: object, names: Mapping[str, str]) -> float | None:
         loss = _loss(outputs, names)
         losses = outputs.get(names.get("losses", "losses"))
         if loss is None and losses is not None:
-            values = np.asarray(_listed(losses), dtype=np.float64)
-            return float(values.mean()) if len(values) else None
+            values = _listed(losses)
+            return sum(map(_number, values)) / len(values) if values else None
         return loss
     return _loss({"loss": outputs}, {})
 
@@ -182,9 +186,18 @@ def batch_loss(outputs: object, names: Mapping[str, str]) -> float | None:
 def _loss(outputs: Mapping[str, Any], names: Mapping[str, str]) -> float | None:
     """The batch's mean loss; a finite number or not, for the rule to judge."""
     loss = outputs.get(names.get("loss", "loss"))
-    if isinstance(loss, Tensor):
-        return float(loss.detach().float().mean())
-    return None if loss is None else float(loss)
+    if isinstance(loss, Tensor) and loss.numel() and not loss.is_complex():
+        return float(loss.detach().to_dense().double().mean())
+    return None if loss is None else _number(loss)
+
+
+def _number(loss: Any) -> float:
+    try:
+        return float(loss.tolist() if isinstance(loss, Tensor) else loss)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise ConfigurationError(
+            f"Expected a loss as a number, but got {_described(loss)}"
+        ) from None
 
 
 def _listed(value: Any) -> list[Any]:

@@ -56,7 +56,7 @@ class SampleLog:
         """
         for i, name in enumerate(names):
             if name is not None:
-                fields = {"id": name, "loader": loader, **self._fields(batch, i)}
+                fields = {"id": name, "loader": loader, **self._shown_of(batch, i)}
                 picture = self._picture(batch, i, (loader, name), num_samples)
                 self._samples.append({**fields, **picture})
 
@@ -71,6 +71,12 @@ class SampleLog:
     def reset(self) -> None:
         """Forget the samples, but not which pictures they had."""
         self._samples = []
+
+    def _shown_of(self, batch: Batch, i: int) -> dict[str, Any]:
+        try:
+            return self._fields(batch, i)
+        except Exception:  # noqa: BLE001  the metrics have counted it; it is shown as it came
+            return {"prediction": str(batch.preds[i]), "target": str(batch.target[i])}
 
     def _fields(self, batch: Batch, i: int) -> dict[str, Any]:
         """What is known of a sample; None and empty fields are left out by the store."""

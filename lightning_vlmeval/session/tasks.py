@@ -143,16 +143,21 @@ def _checked(metric: Metric) -> Metric:
     return metric
 
 
-def task_routes(tasks: Sequence[str], metrics: Mapping[str, Metric]) -> dict[str, frozenset[str]]:
+def task_routes(
+    tasks: Sequence[str], metrics: Mapping[str, Metric], box_texts: bool = True
+) -> dict[str, frozenset[str]]:
     """Which tasks' samples each metric is given, where there are several tasks.
 
     Args:
         tasks: The tasks.
         metrics: The metrics by name.
+        box_texts: Whether boxes come as texts.
     """
     if len(tasks) < 2:
         return {}
-    routes = {name: frozenset(task for task in tasks if name in TASKS[task]) for name in metrics}
+    options = {"box_format": box_texts, "output_format": "json"}
+    of_task = {task: _metrics_of(task, options) for task in tasks}
+    routes = {name: frozenset(t for t in tasks if name in of_task[t]) for name in metrics}
     boxes = frozenset({"phrase_grounding"})
     texts = frozenset(tasks) - boxes
     return {
