@@ -193,7 +193,8 @@ def _loss(outputs: Mapping[str, Any], names: Mapping[str, str]) -> float | None:
 
 def _number(loss: Any) -> float:
     try:
-        return float(loss.tolist() if isinstance(loss, Tensor) else loss)
+        plain: Any = loss.tolist() if isinstance(loss, Tensor) else loss
+        return float(plain)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         raise ConfigurationError(
             f"Expected a loss as a number, but got {_described(loss)}"
