@@ -5,7 +5,18 @@ from typing import Literal
 
 from lightning_vlmeval.analysis.finding import Kind
 
-Side = Literal["high", "low", "not high", "some", "known", "missing", "plateaued", "declining"]
+Side = Literal[
+    "high",
+    "low",
+    "not high",
+    "far above 0",
+    "far below 0",
+    "some",
+    "known",
+    "missing",
+    "plateaued",
+    "declining",
+]
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,8 @@ class Condition:
     Args:
         key: The value.
         side: "high" or "low", its whole interval beyond its band; "not high", which also holds where
-            that is not decided; "some", above 0 as it is; "known" or "missing", whether there is such
+            that is not decided; "far above 0" or "far below 0", of a difference: the value beyond its
+            band, and its whole interval beyond half of it; "some", above 0 as it is; "known" or "missing", whether there is such
             a value; "plateaued" or "declining", its trend.
         band: Its band in this pattern; None for that of the key.
     """
@@ -81,6 +93,7 @@ BANDS = {
     "grounding/precision": Band(0.6, 0.8),
     "grounding/recall": Band(0.6, 0.8),
     "grounding/iou": Band(0.4, 0.5),
+    "grounding/precision_less_recall": Band(-0.15, 0.15),
     "grounding/parse_rate": Band(0.95, 0.98),
     "text/bertscore_f1": Band(0.3, 0.6),
     "text/bleu": Band(0.3, 0.6),

@@ -65,6 +65,9 @@ def diagnose(
     first that holds is told; where none does and the values alone, without their intervals, fit one,
     that is told as not decided. A pattern changes only when two evaluations in a row say so.
 
+    Precision and recall are far apart, whatever their level and with a baseline too, where their
+    difference lies beyond its band and its whole interval beyond half of it.
+
     With a baseline, boxes and texts are judged against it: "high" is higher than the baseline's and
     "low" is lower, by a paired test on the samples that both have, at a level corrected for the number
     of values tested.
@@ -186,6 +189,8 @@ class _Judge:
             return number.value > 0
         low, high = (number.value,) * 2 if point else (number.low, number.high)
         band = condition.band or measured.band
+        if condition.side.startswith("far "):
+            return _far(number.value, low, high, condition.side, band)
         if condition.side == "not high":
             return not _beyond(low, high, "high", band)
         return _beyond(low, high, condition.side, band)
@@ -286,6 +291,9 @@ def _edge(condition: Condition, measured: Measured) -> str:
     if measured.band == CHANGE:
         return f"{condition.side}er than the baseline's"
     band = condition.band or measured.band
+    if condition.side.startswith("far "):
+        edge = band.low if condition.side == "far below 0" else band.high
+        return f"far from {edge:.3g}, its interval from {edge / 2:.3g}"
     return f"high from {band.high:.3g}" if condition.side == "high" else f"low below {band.low:.3g}"
 
 
@@ -297,6 +305,21 @@ def _beyond(low: float, high: float, side: str, band: Band) -> bool | None:
     if high < edge:
         return side == "low"
     return side == "high" if low >= edge else None
+
+
+def _far(value: float, low: float, high: float, side: str, band: Band) -> bool | None:
+    """Whether a difference is beyond its band, and its interval beyond half of it; None where only it is.
+
+    Were it enough that the interval leaves out 0, a true difference of 0.06 would be told as one of
+    0.15 in 3 % of evaluations of 50 samples.
+    """
+    if math.isnan(low) or math.isnan(high):
+        return None
+    if side == "far below 0":
+        value, low, edge = -value, -high, -band.low
+    else:
+        edge = band.high
+    return (low >= edge / 2 or None) if value >= edge else False
 
 
 def _strongest(parts: Sequence[tuple[Strengths, float]]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from lightning_vlmeval.analysis.bands import BANDS, PRIMARY, RAW_BERTSCORE, Band
 from lightning_vlmeval.analysis.comparison import compare_tables
 from lightning_vlmeval.analysis.contrasts import difference
 from lightning_vlmeval.analysis.finding import Number
+from lightning_vlmeval.analysis.imbalance import imbalance
 from lightning_vlmeval.analysis.intervals import Interval, interval
 from lightning_vlmeval.analysis.material import Material
 from lightning_vlmeval.analysis.part_measures import (
@@ -27,6 +28,7 @@ from lightning_vlmeval.analysis.shares import (
     short_references,
 )
 from lightning_vlmeval.analysis.trend import Trend
+from lightning_vlmeval.functional.grounding import GroundingScorer
 from lightning_vlmeval.functional.scorer import Scorer
 from lightning_vlmeval.keys import metric_key
 from lightning_vlmeval.table import Table
@@ -158,6 +160,7 @@ class Measures:
     def _measure(self, key: str) -> Measured | None:
         special: dict[str, Callable[[], Part | None]] = {
             "gap/primary": self._gap,
+            "grounding/precision_less_recall": self._imbalance,
             "phrase/size_ratio": partial(phrase_sizes, self._material, self._level),
             "phrase/rare_gap": partial(rare_phrases, self._material, self._level),
             "annotator/size_ratio": self._annotator_sizes,
@@ -287,6 +290,16 @@ class Measures:
         if math.isnan(found.value):
             return None
         return f"{key} on training less validation samples", found, source.strengths
+
+    def _imbalance(self) -> Part | None:
+        """How far precision is ahead of recall."""
+        source = self._sources.get("grounding/f1")
+        if source is None or not isinstance(source.scorer, GroundingScorer):
+            return None
+        found = imbalance(source.scorer, source.table, self._level)
+        if math.isnan(found.value):
+            return None
+        return "grounding/precision less grounding/recall", found, source.strengths
 
     def _annotator_sizes(self) -> Part | None:
         """The annotator whose boxes differ most surely in size."""

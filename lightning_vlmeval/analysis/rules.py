@@ -127,6 +127,22 @@ RULES = (
         (("grounding/f1", 1.0), ("grounding/iou", 1.0)),
         advice_against=_BETTER,
     ),
+    Rule(
+        "recall-behind-precision",
+        "grounding",
+        (Condition("grounding/precision_less_recall", "far above 0"),),
+        "Recall is far below precision: many more objects are missed than boxes are false.",
+        "Add positive examples: more images in which such objects are annotated.",
+        (("grounding/fn", 1.0),),
+    ),
+    Rule(
+        "precision-behind-recall",
+        "grounding",
+        (Condition("grounding/precision_less_recall", "far below 0"),),
+        "Precision is far below recall: many more boxes are false than objects are missed.",
+        "Add negative examples: images that do not show what the prompt asks for.",
+        (("grounding/fp", 1.0),),
+    ),
     # --- texts
     Rule(
         "short-references",

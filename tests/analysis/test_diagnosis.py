@@ -156,13 +156,57 @@ def test_precedence() -> None:
     found = diagnose(grounding(jitter=0.04, miss=0.7, false=0.0)(rng(), 300))
     assert found.slugs == ("cautious",)
     order = [rule.slug for rule in RULES if rule.family == "grounding"]
-    assert order == ["cautious", "overeager", "misses-many", "loose-boxes", "finds-and-fits"]
+    assert order == [
+        "cautious",
+        "overeager",
+        "misses-many",
+        "loose-boxes",
+        "finds-and-fits",
+        "recall-behind-precision",
+        "precision-behind-recall",
+    ]
 
 
 def test_surplus_boxes_are_not_misses() -> None:
     """Low F1 and high IoU, because of false boxes: that is not "misses many"."""
     found = diagnose(grounding(jitter=0.04, miss=0.25, false=2.0)(rng(), 300))
     assert "misses-many" not in found.slugs
+
+
+def test_precision_and_recall_far_apart_where_neither_is_low() -> None:
+    """Precision 1 and recall 10/15; the other way round with false boxes in place of misses."""
+    found = diagnose(counts(10, 0, 5, 60)).findings[0]
+    assert found.slug == "recall-behind-precision"
+    (number,) = found.numbers.values()
+    assert number.value == pytest.approx(1 / 3)
+    assert 0.075 < number.low < number.value < number.high < 1
+    found = diagnose(counts(10, 5, 0, 60)).findings[0]
+    assert found.slug == "precision-behind-recall"
+    (other,) = found.numbers.values()
+    assert (other.value, other.low, other.high) == pytest.approx(
+        (-number.value, -number.high, -number.low)
+    )
+    assert len(found.samples) == MAX_SAMPLES
+
+
+def test_an_imbalance_is_told_after_the_patterns_that_name_a_level() -> None:
+    """Precision 1, recall 0.84 and F1 0.91: that is good enough to be called so."""
+    assert diagnose(counts(21, 0, 4, 200)).slugs == ("finds-and-fits",)
+    assert diagnose(counts(9, 0, 1, 60)).slugs == ("finds-and-fits",)
+    assert diagnose(counts(2, 0, 8, 60)).slugs == ("cautious",)
+
+
+def test_an_imbalance_of_few_samples_is_not_decided() -> None:
+    found = diagnose(counts(6, 1, 4, 8)).findings[0]
+    assert (found.slug, found.kind) == ("grounding-not-decided", "undecided")
+    assert "far from 0.15, its interval from 0.075" in found.meaning
+
+
+def test_an_imbalance_needs_no_baseline_and_takes_none() -> None:
+    material = counts(10, 0, 5, 60)
+    found = diagnose(replace(material, baseline=material.tables), mode="relative")
+    assert found.slugs == ("recall-behind-precision",)
+    assert "baseline" not in found.findings[0].meaning
 
 
 # ------------------------------------------------------------------------------- one at a time

@@ -187,6 +187,8 @@ def meteor(mean: float) -> Callable[[Rng, int], Material]:
     return plant
 
 
+_BEHIND = frozenset({"recall-behind-precision"})
+_AHEAD = frozenset({"precision-behind-recall"})
 _AIM = frozenset({"format-aim-reached"})
 _MISSED = frozenset({"format-aim-missed"})
 _PHRASE = frozenset({"phrase-annotated-too-small", "phrase-annotated-too-big"})
@@ -199,10 +201,21 @@ WORLDS = (
         "cautious",
         grounding(jitter=0.05, miss=0.6, false=0.02),
         "cautious",
-        frozenset({"misses-many"}),
+        frozenset({"misses-many"}) | _BEHIND,
     ),
-    World("overeager", grounding(jitter=0.05, miss=0.04, false=1.5), "overeager"),
-    World("misses-many", grounding(jitter=0.05, miss=0.65, false=0.18), "misses-many"),
+    World("overeager", grounding(jitter=0.05, miss=0.04, false=1.5), "overeager", _AHEAD),
+    World("misses-many", grounding(jitter=0.05, miss=0.65, false=0.18), "misses-many", _BEHIND),
+    World(
+        "recall-behind-precision",
+        grounding(jitter=0.085, miss=0.4, false=0.15),
+        "recall-behind-precision",
+    ),
+    World(
+        "precision-behind-recall",
+        grounding(jitter=0.085, miss=0.25, false=0.7),
+        "precision-behind-recall",
+    ),
+    World("boxes, a little unbalanced", grounding(jitter=0.085, miss=0.33, false=0.25), None),
     World("loose-boxes", grounding(jitter=0.135), "loose-boxes"),
     World("finds-and-fits", grounding(jitter=0.05, miss=0.03, false=0.03), "finds-and-fits"),
     World("boxes, nearly good", grounding(jitter=0.05, miss=0.26, false=0.18), None),
