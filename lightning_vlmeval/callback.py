@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torchmetrics import Metric
 
+from lightning_vlmeval.analysis.intervals import Method
 from lightning_vlmeval.analysis.overfitting import OverfittingDetector, Verdict
 from lightning_vlmeval.errors import ConfigurationError
 from lightning_vlmeval.keys import TRAIN_LOSS
@@ -58,6 +59,16 @@ def _bases() -> tuple[type, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def _method(intervals: bool | str) -> Method | None:
+    """How intervals are found; None for not at all."""
+    chosen = {False: None, True: "delta", "delta": "delta", "bootstrap": "bootstrap"}
+    if intervals not in chosen:
+        raise ConfigurationError(
+            f"Expected `intervals` to be True, False, 'delta' or 'bootstrap', but got {intervals!r}"
+        )
+    return chosen[intervals]  # type: ignore[return-value]
+
+
 _CallbackBase: Any = type("_CallbackBase", _bases(), {})
 
 
@@ -95,8 +106,8 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
         encoder: The encoder of BERTScore: a local folder or the name of a model; None for the
             small one of the extra `encoder`, where it is installed.
         output_keys: What the validation step calls what it returns, where it is not `preds`,
-            `target`, `id`, `prompt`, `group`, `truncated`, `task`, `size`, `fed_size`, `losses`
-            and `loss`.
+            `target`, `id`, `prompt`, `group`, `annotator`, `truncated`, `task`, `size`, `fed_size`,
+            `losses` and `loss`.
         generate: Gives the answers to a batch, where the validation step does not: a `Generator`
             for a model of `transformers`, or a callable of the module and the batch that returns
             the answers, or a dict with them as `preds`. A text names a method of the module,
@@ -115,10 +126,18 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
         min_rise: The smallest rise that counts, as a share of the loss.
         noise_factor: How many times its own noise the rise must exceed.
         stop_on_overfitting: Stop training when overfitting is found.
-        intervals: Log 95 % confidence intervals of the main values, as `val_ci/...`.
+        intervals: Log 95 % confidence intervals of the main values, as `val_ci/...`: found
+            analytically, which True stands for (``delta``), or from 1,000 resamples (``bootstrap``).
         log_losses: Log `train/loss` and, where the validation step returns losses, `val/loss`.
         diagnose: Look for patterns such as "loose boxes" or "memorised", say what is new and what to
             do, and where loss and main value are going.
+        bands: Below which value one is low and from which on high, ``{"grounding/f1": [0.6, 0.8]}``,
+            instead of the defaults in `analysis.bands.BANDS`.
+        baseline: The folder of a stored run with the same validation set: boxes and texts are then
+            judged against its last evaluation, high being higher and low lower.
+        training_phrases: How often each phrase is annotated in the whole training data, for phrases
+            that are rare there (below 10 times) and found less often; one that is not in it counts as
+            never. A part of the data, such as `training_samples`, gives no such numbers.
         store: Write each evaluation, with every answer, to the folder `vlmeval` beside the logger's
             files, for `Run`, the report and the command line; or the folder to put it in.
         images: What to store of pictures: small copies (``thumbnails``), paths (``reference``) or
@@ -157,9 +176,12 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
         min_rise: float = 0.02,
         noise_factor: float = 1.75,
         stop_on_overfitting: bool = False,
-        intervals: bool = True,
+        intervals: bool | Literal["delta", "bootstrap"] = True,
         log_losses: bool = True,
         diagnose: bool = True,
+        bands: dict[str, list[float]] | None = None,
+        baseline: str | None = None,
+        training_phrases: dict[str, int] | None = None,
         store: bool | str = True,
         images: Literal["thumbnails", "reference", "none"] = "thumbnails",
         max_images: int = 500,
@@ -217,11 +239,11 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
                 name,
                 box_format if isinstance(box_format, str) else None,
             ),
-            Judge() if diagnose else None,
+            Judge(bands, baseline, training_phrases) if diagnose else None,
             Publisher(report, tensorboard_images),
             monitor=monitor,
             name=name,
-            intervals=intervals,
+            intervals=_method(intervals),
             log_losses=log_losses,
         )
         self._laid_out = False

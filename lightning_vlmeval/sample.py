@@ -18,6 +18,7 @@ class Sample:
         group: What correlated samples share, such as the image of several questions: intervals are
             clustered by it.
         metadata: Anything else worth keeping beside the answer.
+        annotator: Who annotated it, or what else its annotations have in common.
 
     Example:
         >>> Sample("img7/q1", prediction="two", target="three", group="img7").group
@@ -31,3 +32,4 @@ class Sample:
     image: Any = None
     group: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    annotator: str | None = None

@@ -1,9 +1,11 @@
 """When a value is high or low, and what a pattern asks of it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from lightning_vlmeval.analysis.finding import Kind
+from lightning_vlmeval.errors import ConfigurationError
 
 Side = Literal[
     "high",
@@ -122,3 +124,28 @@ and BLEU are shares of the way from their floor to 1, where a floor is known."""
 
 RAW_BERTSCORE = Band(0.8, 0.9)
 """For BERTScore's raw cosines without a floor; what is high depends on the encoder."""
+
+
+def read_bands(given: Mapping[str, Sequence[float]]) -> dict[str, Band]:
+    """Bands as a user writes them.
+
+    Args:
+        given: The lower and the upper edge, by a key of `BANDS`.
+
+    Raises:
+        ConfigurationError: A key is unknown, or a pair is not two numbers in order.
+
+    Example:
+        >>> read_bands({"grounding/f1": [0.5, 0.7]})
+        {'grounding/f1': Band(low=0.5, high=0.7)}
+    """
+    for key, pair in given.items():
+        if key not in BANDS:
+            raise ConfigurationError(
+                f"Expected `bands` for some of {', '.join(BANDS)}, but got {key!r}"
+            )
+        if len(pair) != 2 or not pair[0] <= pair[1]:
+            raise ConfigurationError(
+                f"Expected the band of {key!r} to be two numbers, low up to high, but got {pair!r}"
+            )
+    return {key: Band(*map(float, pair)) for key, pair in given.items()}

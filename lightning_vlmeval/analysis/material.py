@@ -31,9 +31,12 @@ class Material:
         references: The reference texts of each sample.
         prompts: The text given to the model.
         images: What image each sample is of; where it is not given, the sample's group.
-        annotators: Who annotated each sample, or what else its annotations have in common.
+        annotators: Who annotated each sample, or what else its annotations have in common. Never
+            the table's groups: the samples of one count as a single draw, and of one no interval is
+            known.
         parts: The boxes by phrase (`parts_by_phrase`).
-        training_phrases: How often each phrase is annotated in the training data.
+        training_phrases: How often each phrase is annotated in the whole training data; one that is
+            not there, never. Boxes without a label are of their sample's prompt.
     """
 
     scorers: Mapping[str, Scorer]
@@ -64,7 +67,7 @@ def read_material(
         tables: The rows of each metric.
         samples: One mapping a sample, with its `id`, `target` (a text, several, or boxes with
             perhaps labels), and what there is of `prediction` (text), `boxes` (edges, in pixels),
-            `labels`, `unparsable`, `prompt`, `image` and `group`.
+            `labels`, `unparsable`, `prompt`, `image`, `group` and `annotator`.
         **others: The other fields of `Material`.
 
     Example:
@@ -90,6 +93,7 @@ def read_material(
         "references": references,
         "prompts": _texts(samples, "prompt"),
         "images": _texts(samples, "group") | _texts(samples, "image"),
+        "annotators": _texts(samples, "annotator"),
         "parts": _parts(boxes) if boxes else None,
     }
     return Material(scorers, tables, **{**found, **others})

@@ -101,17 +101,22 @@ def rare_phrases(material: Material, level: float) -> Part | None:
         return None
     scorer = _scorer(material, GroundingScorer)
     table = parts.table(scorer)
-    rare = [counts.get(phrase, 0) < _RARE for phrase in parts.labels]
-    both = _taken(table, [not one for one in rare]), _taken(table, rare)
+    phrases = [
+        label or material.prompts.get(sample, "").strip()
+        for label, sample in zip(parts.labels, parts.samples, strict=True)
+    ]
+    rare = [bool(phrase) and counts.get(phrase, 0) < _RARE for phrase in phrases]
+    common = [bool(phrase) and not one for phrase, one in zip(phrases, rare, strict=True)]
+    both = _taken(table, common), _taken(table, rare)
     if min(map(_size, both)) < _LEAST:
         return None
     found = difference(*(interval(scorer, part, level=level)["recall"] for part in both))
     if math.isnan(found.value):
         return None
     shown = _by_sample(parts.samples, scorer.sample_scores(table)["fn"], rare)
-    phrases = sorted({name for name, one in zip(parts.labels, rare, strict=True) if one})
-    named = ", ".join(f'"{phrase}" {counts.get(phrase, 0)}' for phrase in phrases[:5])
-    more = f" and {len(phrases) - 5} more" if len(phrases) > 5 else ""
+    names = sorted({name for name, one in zip(phrases, rare, strict=True) if one})
+    named = ", ".join(f'"{name}" {counts.get(name, 0)}' for name in names[:5])
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return f"recall of common less rare phrases ({named}{more})", found, lambda: shown
 
 

@@ -170,7 +170,7 @@ def add_breakdown(commands: Any) -> None:
     parser.add_argument("run", metavar="RUN")
     parser.add_argument(
         "--by",
-        choices=("phrase", "size", "relative-size", "targets", "group", "task"),
+        choices=("phrase", "size", "relative-size", "targets", "group", "annotator", "task"),
         default="phrase",
         help="what samples, or boxes, have in common (default: phrase); sizes are COCO's",
     )

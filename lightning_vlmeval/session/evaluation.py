@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torchmetrics import Metric
 
-from lightning_vlmeval.analysis.intervals import interval
+from lightning_vlmeval.analysis.intervals import Method, interval
 from lightning_vlmeval.errors import InputError
 from lightning_vlmeval.functional.health import healthy_scores
 from lightning_vlmeval.functional.losses import LossScorer
@@ -79,7 +79,9 @@ class Evaluation:
     sample_losses: Mapping[str, float]
     seconds: float
 
-    def intervals(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
+    def intervals(
+        self, level: float = 0.95, method: Method = "delta"
+    ) -> dict[str, tuple[float, float]]:
         """The confidence interval of each score, by its key: what other samples might have given.
 
         Samples of one group count as one draw. Keys whose interval the samples do not tell are
@@ -87,12 +89,13 @@ class Evaluation:
 
         Args:
             level: The share of such intervals that hold the true value.
+            method: ``delta``, from each sample's influence on the score, or ``bootstrap``.
         """
         found: dict[str, tuple[float, float]] = {}
         for name, scorer in self.scorers.items():
             if name in self.failures:
                 continue
-            for key, one in interval(scorer, self.tables[name], level=level).items():
+            for key, one in interval(scorer, self.tables[name], level=level, method=method).items():
                 if not math.isnan(one.low):
                     found[metric_key(name, key)] = (one.low, one.high)
         return found

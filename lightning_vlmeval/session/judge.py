@@ -5,13 +5,16 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lightning_vlmeval.analysis.bands import read_bands
 from lightning_vlmeval.analysis.checkpoints import best_checkpoints, judgement, read_checkpoints
 from lightning_vlmeval.analysis.diagnosis import diagnose
 from lightning_vlmeval.analysis.material import read_material
 from lightning_vlmeval.analysis.measures import primary_key
 from lightning_vlmeval.analysis.overfitting import Verdict
 from lightning_vlmeval.analysis.trend import trend
+from lightning_vlmeval.errors import ConfigurationError
 from lightning_vlmeval.keys import log_key
+from lightning_vlmeval.session.baseline import Baseline
 from lightning_vlmeval.session.evaluation import Evaluation
 from lightning_vlmeval.session.history import Evaluations
 
@@ -21,12 +24,30 @@ class Judge:
 
     A fault in it is told in a warning: no judgement is worth a training run.
 
+    Args:
+        bands: When values are low and high, by key, instead of the defaults.
+        baseline: The folder of a run whose values they are judged against; None for the bands.
+        training_phrases: How often each phrase is annotated in the training data; None where nobody
+            has counted.
+
+    Raises:
+        ConfigurationError: A band or a count cannot be.
+        StoreError: The baseline is not a run's folder.
+
     Attributes:
         findings: Those of the last evaluation, as JSON holds them.
         sentence: What loss and main value of the run say together; "" where nothing is known.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        bands: Mapping[str, Sequence[float]] | None = None,
+        baseline: str | None = None,
+        training_phrases: Mapping[str, int] | None = None,
+    ) -> None:
+        self._bands = read_bands(bands or {})
+        self._baseline = None if baseline is None else Baseline(baseline)
+        self._training_phrases = _checked_counts(training_phrases or {})
         self.findings: list[dict[str, Any]] = []
         self.sentence = ""
         self._memory: Mapping[str, Mapping[str, str | None]] = {}
@@ -75,16 +96,23 @@ class Judge:
         key = log_key("val", main, loader)
         run = read_checkpoints(entries, key)
         going = trend([one.value for one in run], [one.step for one in run])
+        mine = [sample for sample in samples if sample["loader"] == (loader or "")]
+        before = {}
+        if self._baseline is not None:
+            before = self._baseline.tables(evaluation.scorers, mine, loader or "")
         found = diagnose(
             read_material(
                 evaluation.scorers,
                 evaluation.tables,
-                [sample for sample in samples if sample["loader"] == (loader or "")],
+                mine,
                 floors=_floors(entries[0], loader),
                 trends={main: going},
                 training={} if training is None else training.tables,
+                baseline=before,
+                training_phrases=self._training_phrases,
             ),
             self._memory,
+            bands=self._bands,
         )
         self._memory = found.memory
         self.findings = [one.as_dict() for one in found.findings]
@@ -112,6 +140,18 @@ class Judge:
             state: What `state_dict` gave.
         """
         self._memory, self._states = state["memory"], list(state["states"])
+
+
+def _checked_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    """How often phrases are annotated."""
+    for phrase, count in counts.items():
+        whole = isinstance(count, int) and not isinstance(count, bool)
+        if not (isinstance(phrase, str) and whole and count >= 0):
+            raise ConfigurationError(
+                f"Expected `training_phrases` to give phrases with how often each is annotated, but "
+                f"got {phrase!r}: {count!r}"
+            )
+    return dict(counts)
 
 
 def _floors(first: Mapping[str, Any], loader: str | None) -> dict[str, float]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from lightning_vlmeval.analysis.intervals import Method
 from lightning_vlmeval.analysis.overfitting import Verdict
 from lightning_vlmeval.keys import (
     OVERFITTING_FLAG,
@@ -39,7 +40,7 @@ class Monitor:
         publisher: Shows what the run's folder holds.
         monitor: The validation loss that the module logs.
         name: Put before the keys; None for nothing.
-        intervals: Whether values have confidence intervals.
+        intervals: How confidence intervals are found; None for none.
         log_losses: Whether the validation loss is among the values.
 
     Attributes:
@@ -61,7 +62,7 @@ class Monitor:
         *,
         monitor: str,
         name: str | None,
-        intervals: bool,
+        intervals: Method | None,
         log_losses: bool,
     ) -> None:
         self.sessions, self.history, self.recorder = sessions, history, recorder
@@ -153,7 +154,7 @@ class Monitor:
             values |= {name(key): value for key, value in _logged(evaluation.scores).items()}
             healthy = {name(key): value for key, value in evaluation.healthy().items()}
             values |= {healthy_key(key): v for key, v in healthy.items() if is_headline(key)}
-            known = evaluation.intervals() if self._intervals else {}
+            known = {} if self._intervals is None else evaluation.intervals(method=self._intervals)
             intervals |= {name(key): ends for key, ends in known.items()}
         if self.training is not None:
             scores = _logged(self.training.scores)

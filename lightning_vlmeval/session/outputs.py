@@ -18,6 +18,7 @@ KEYS = (
     "id",
     "prompt",
     "group",
+    "annotator",
     "truncated",
     "task",
     "size",
@@ -41,6 +42,7 @@ class Batch:
     id: Sequence[Any] | None = None
     prompt: Sequence[Any] | None = None
     group: Sequence[Any] | None = None
+    annotator: Sequence[Any] | None = None
     truncated: Sequence[Any] | None = None
     task: Sequence[Any] | None = None
     size: Sequence[Any] | None = None
@@ -162,6 +164,8 @@ def _from_samples(samples: Sequence[Sample], loss: float | None) -> Batch:
         [sample.id for sample in samples],
         [sample.prompt for sample in samples],
         None if None in groups else groups,
+        [sample.annotator for sample in samples],
+        image=[sample.image for sample in samples],
         loss=loss,
     )
 

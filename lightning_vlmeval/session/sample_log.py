@@ -83,7 +83,8 @@ class SampleLog:
         fields = {
             "task": _at(batch.task, i),
             "prompt": _at(batch.prompt, i),
-            "group": _at(batch.group, i),
+            "group": _name(batch.group, i),
+            "annotator": _name(batch.annotator, i),
             "size": _at(batch.size, i),
             "fed_size": _at(batch.fed_size, i),
             "truncated": _at(batch.truncated, i),
@@ -140,6 +141,12 @@ class SampleLog:
 
 def _at(values: Sequence[Any] | None, i: int) -> Any:
     return None if values is None else values[i]
+
+
+def _name(values: Sequence[Any] | None, i: int) -> str | None:
+    """A name as a text; a number may be one."""
+    value = _at(values, i)
+    return None if value is None else str(value)
 
 
 def _boxes(value: Any, box_coordinates: BoxCoordinates) -> tuple[Floats, list[str] | None] | None:

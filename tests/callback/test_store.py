@@ -20,7 +20,12 @@ class WithPictures(Finder):
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         pictures = [np.full((6, 8, 3), i, dtype=np.uint8) for i in batch["index"].tolist()]
         prompts = [f"find the boxes of {i}" for i in batch["index"].tolist()]
-        return {**super().validation_step(batch, batch_idx), "image": pictures, "prompt": prompts}
+        return {
+            **super().validation_step(batch, batch_idx),
+            "image": pictures,
+            "prompt": prompts,
+            "annotator": batch["index"] % 2,
+        }
 
 
 def fit(store: bool | str, size: int = 5, epochs: int = 2, **options: Any) -> VLMEvalCallback:
@@ -55,6 +60,7 @@ def test_a_stored_run_is_the_run(tmp_path: Path) -> None:
     assert sample["id"] == "scene1"
     assert sample["prompt"] == "find the boxes of 1"
     assert sample["target"] == {"boxes": [[0, 0, 8, 8], [10, 0, 18, 8]]}
+    assert sample["annotator"] == "1"
     assert sample["size"] == [8, 6]
     assert len(sample["boxes"]) == 2
     f1 = callback.evaluations[None].scorers["grounding"].sample_scores(expected)["f1"][1]

@@ -64,8 +64,12 @@ def test_losses_of_any_kind() -> None:
 
 
 def test_samples_may_be_objects() -> None:
-    samples = [Sample("x", "a car", "a dog", "what is it?", group="img1"), Sample("y", "b", "c")]
+    samples = [
+        Sample("x", "a car", "a dog", "what is it?", group="img1", annotator="eve", image="x.png"),
+        Sample("y", "b", "c"),
+    ]
     batch = read_batch({"samples": samples, "loss": 1.0}, None, {})
     assert (batch.id, batch.preds, batch.target) == (["x", "y"], ["a car", "b"], ["a dog", "c"])
     assert batch.group is None, "one has none"
+    assert (batch.annotator, batch.image) == (["eve", None], ["x.png", None])
     assert batch.loss == 1.0

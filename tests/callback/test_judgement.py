@@ -1,0 +1,174 @@
+"""What a user of the callback is told of a run, and the options that decide it."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from lightning_vlmeval import Run, Sample, VLMEvalCallback
+from lightning_vlmeval.errors import ConfigurationError
+from lightning_vlmeval.runs.files import StoreError
+from tests.callback.modules import QUIET, Finder, Scenes
+
+SIZE = 80
+
+
+class Annotated(Finder):
+    """Eve annotates boxes tighter than two others; ladles, one box in four, are found half as often."""
+
+    found = SIZE
+    loose = 0.0
+    as_samples = False
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
+        made = [self.sample(i) for i in batch["index"].tolist()]
+        loss = {"loss": self.loss(batch).mean()}
+        if self.as_samples:
+            return {"samples": made, **loss}
+        return {
+            "preds": [one.prediction for one in made],
+            "target": [one.target for one in made],
+            "id": [one.id for one in made],
+            "annotator": [one.annotator for one in made],
+            **loss,
+        }
+
+    def sample(self, i: int) -> Sample:
+        side, who = 40.0 + i % 7, ("eve", "bob", "dan")[i % 3]
+        drawn = side * (1.2 if who == "eve" else 1.0) + i % 4 + self.loose
+        label = "can" if i % 4 else "ladle"
+        there = i % 8 != 0 and i < self.found
+        return Sample(
+            f"s{i:02}",
+            {"boxes": [[0, 0, drawn, drawn]] * there, "labels": [label] * there},
+            {"boxes": [[0, 0, side, side]], "labels": [label]},
+            annotator=who,
+        )
+
+
+def fit(module: Finder | None = None, **options: Any) -> VLMEvalCallback:
+    callback = VLMEvalCallback(**{"print_results": False, "store": False, **options})
+    trainer = pl.Trainer(**QUIET, max_epochs=1, callbacks=[callback])
+    sets = [DataLoader(Scenes(size, ids=False), batch_size=16) for size in (16, SIZE)]
+    trainer.fit(module or Annotated(), *sets)
+    return callback
+
+
+def findings(callback: VLMEvalCallback) -> dict[str, dict[str, Any]]:
+    judge = callback._run.patterns
+    assert judge is not None
+    return {one["slug"]: one for one in judge.findings}
+
+
+@pytest.mark.parametrize("as_samples", [False, True])
+def test_annotators_reach_the_diagnosis_and_the_store(tmp_path: Path, as_samples: bool) -> None:
+    module = Annotated()
+    module.as_samples = as_samples
+    fit(module, store=str(tmp_path), report=False)
+    run = Run(tmp_path)
+    (found,) = [one for one in run.evaluations[-1]["findings"] if "annotator" in one["slug"]]
+    assert found["slug"] == "annotator-tighter"
+    ((name, (value, low, _)), *_) = found["numbers"].items()
+    assert name == 'size ratio of annotator "eve" over that of the others'
+    assert 1.3 < low < value < 1.5  # 1.2 squared, but for what is drawn wider anyhow
+    assert not any(int(one[1:]) % 3 for one in found["samples"])
+    assert {one["annotator"] for one in run.samples(-1)[::3]} == {"eve"}
+
+
+def test_without_annotators_none_is_named() -> None:
+    class Anonymous(Annotated):
+        def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
+            found = super().validation_step(batch, batch_idx)
+            # A group is what varies together, and no annotator.
+            return {**found, "group": found["annotator"], "annotator": None}
+
+    assert not [slug for slug in findings(fit(Anonymous())) if "annotator" in slug]
+
+
+def test_phrases_that_are_rare_in_training() -> None:
+    assert "rare-phrases" not in findings(fit())
+    found = findings(fit(training_phrases={"can": 500, "ladle": 3}))["rare-phrases"]
+    ((name, (value, *_)), *_) = found["numbers"].items()
+    assert name == 'recall of common less rare phrases ("ladle" 3)'
+    assert value == 0.5
+    assert "rare-phrases" not in findings(fit(training_phrases={"can": 500, "ladle": 10}))
+
+
+def test_bands_are_the_users() -> None:
+    assert "finds-and-fits" in findings(fit(metrics=["grounding"]))
+    bands = {"grounding/f1": [0.97, 0.99], "grounding/recall": [0.6, 0.99]}
+    assert "finds-and-fits" not in findings(fit(metrics=["grounding"], bands=bands))
+
+
+def test_a_baseline_is_what_values_are_judged_against(tmp_path: Path) -> None:
+    class Weaker(Annotated):
+        found, loose = 40, 4.0
+
+    fit(Weaker(), store=str(tmp_path), report=False)
+    found = findings(fit(baseline=str(tmp_path)))
+    assert found["finds-and-fits"]["meaning"].startswith("Against the baseline")
+    assert found["finds-and-fits"]["numbers"]["grounding/f1 against the baseline"][1] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"iou_threshold": 0.7}, "grounding is "),
+        ({"shift": 1.0}, "samples of the same id have other targets there"),
+        ({"prefix": "t"}, "it has no sample in common with this validation set"),
+    ],
+)
+def test_a_baseline_that_does_not_compare_is_told_once(
+    tmp_path: Path, options: dict[str, Any], why: str
+) -> None:
+    shift, prefix = options.pop("shift", 0.0), options.pop("prefix", "s")
+
+    class Other(Annotated):
+        def sample(self, i: int) -> Sample:
+            one = super().sample(i)
+            target = {**one.target, "boxes": [[x + shift for x in one.target["boxes"][0]]]}
+            return Sample(prefix + one.id[1:], one.prediction, target, annotator=one.annotator)
+
+    fit(store=str(tmp_path), report=False)
+    with pytest.warns(UserWarning, match=re.escape(why)) as seen:
+        callback = fit(Other(), baseline=str(tmp_path), metrics=["grounding"], **options)
+    assert sum("are not judged against" in str(one.message) for one in seen) == 1
+    assert not [one for one in findings(callback).values() if "baseline" in one["meaning"]]
+
+
+def test_intervals_of_either_kind_or_none() -> None:
+    analytic, resampled, none = (
+        fit(intervals=one).history[-1] for one in (True, "bootstrap", False)
+    )
+    assert analytic["intervals"].keys() == resampled["intervals"].keys()
+    key = "val/grounding/f1"
+    a, b = analytic["intervals"][key], resampled["intervals"][key]
+    assert a != b
+    assert max(abs(x - y) for x, y in zip(a, b, strict=True)) < 0.03
+    assert all(low <= high for low, high in resampled["intervals"].values())
+    assert none["intervals"] == {}
+    assert none["values"][key] == analytic["values"][key]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"intervals": "wald"}, ConfigurationError, "'delta' or 'bootstrap', but got 'wald'"),
+        ({"bands": {"f1": [0, 1]}}, ConfigurationError, "text/bleu, "),
+        ({"bands": {"text/bleu": [0.5, 0.2]}}, ConfigurationError, "low up to high, but got [0.5"),
+        ({"bands": {"text/bleu": [0.5]}}, ConfigurationError, "to be two numbers"),
+        ({"bands": {"text/bleu": [math.nan, 1]}}, ConfigurationError, "to be two numbers"),
+        ({"training_phrases": {"can": -1}}, ConfigurationError, "but got 'can': -1"),
+        ({"training_phrases": {"can": 0.5}}, ConfigurationError, "but got 'can': 0.5"),
+        ({"baseline": "nowhere"}, StoreError, "nowhere: expected the folder of a run"),
+    ],
+)
+def test_options_that_cannot_work(
+    options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        VLMEvalCallback(**options)
