@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from lightning_vlmeval.errors import ConfigurationError
+from lightning_vlmeval.reporting.breakdown_page import breakdowns_html
 from lightning_vlmeval.reporting.check_sheet import sheet_html
 from lightning_vlmeval.reporting.markup import escaped
 from lightning_vlmeval.reporting.report_data import ReportData, script_json
@@ -72,10 +73,11 @@ def write_report(
             f"{', '.join(str(run.path) for run in runs) or 'no run'}"
         )
     chosen = data.choose(max_samples, seed)
-    page = _page(data, chosen, sheet_size, seed)
+    breakdowns = breakdowns_html(data.names, data.breakdowns())
+    page = _page(data, chosen, breakdowns, sheet_size, seed)
     while len(page) > max_bytes and len(chosen) > 1:
         chosen = data.choose(len(chosen) // 2, seed)
-        page = _page(data, chosen, sheet_size, seed)
+        page = _page(data, chosen, breakdowns, sheet_size, seed)
     write_whole(Path(path), page)
     return chosen
 
@@ -113,7 +115,9 @@ def _script() -> str:
     return "\n".join(_EXPORT.sub("", _IMPORT.sub("", _static(name))) for name in _SCRIPTS)
 
 
-def _page(data: ReportData, chosen: Mapping[Key, str], sheet_size: int, seed: int) -> bytes:
+def _page(
+    data: ReportData, chosen: Mapping[Key, str], breakdowns: str, sheet_size: int, seed: int
+) -> bytes:
     script, style = _script(), _static("viewer.css")
     policy = (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
@@ -130,6 +134,7 @@ def _page(data: ReportData, chosen: Mapping[Key, str], sheet_size: int, seed: in
         f'<header class="top"><h1>VLM evaluation</h1><p>{title}</p></header>\n'
         f'<div id="viewer"></div>\n<main id="static">'
         f"{summary_html(data.names, data.summaries)}</main>\n"
+        f"{breakdowns}\n"
         f'<footer class="foot"><p id="picked">{escaped(picked)}</p>{sheet}</footer>\n'
         f'<script type="application/json" id="data">{script_json(data.content(chosen))}</script>\n'
         f'<script type="module">{script}</script></body></html>\n'

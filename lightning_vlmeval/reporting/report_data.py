@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from lightning_vlmeval.reporting.selection import Key, choose
+from lightning_vlmeval.runs.breakdown import Breakdown, StoredBreakdowns
 from lightning_vlmeval.runs.directions import better
 from lightning_vlmeval.runs.files import StoreError, json_line, lines_of, parsed_object, plain
 from lightning_vlmeval.runs.run import Run
@@ -72,6 +73,13 @@ class ReportData:
             seed: Where the draw comes from.
         """
         return choose(self._told, max_samples, seed)
+
+    def breakdowns(self) -> list[list[Breakdown]]:
+        """Where the last evaluation of each run is weak, and where it is not."""
+        return [
+            list(StoredBreakdowns(run, -1, last.values()).telling())
+            for run, last in zip(self._runs, self.last, strict=True)
+        ]
 
     def content(self, chosen: Mapping[Key, str]) -> dict[str, Any]:
         """What the page holds, as JSON has it.

@@ -44,4 +44,6 @@ button.addEventListener("click", exportSheet);
 const viewer = new Viewer(embedded(content), document.getElementById("viewer"));
 await viewer.start();
 document.getElementById("static").remove();
+const breakdowns = document.getElementById("breakdowns");
+if (breakdowns) document.querySelector(".summary").after(breakdowns);
 document.documentElement.dataset.ready = "yes";
