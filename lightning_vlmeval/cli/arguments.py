@@ -124,6 +124,12 @@ def add_compare(commands: Any) -> None:
         help="the scores that decide, chosen beforehand",
     )
     parser.add_argument("--level", type=float, default=0.95, help="of confidence")
+    parser.add_argument(
+        "--test",
+        choices=("delta", "randomisation"),
+        default="delta",
+        help="where p comes from: Student's t (default), or random swaps of A and B",
+    )
     parser.add_argument("--all", action="store_true", help="show scores that did not change, too")
     parser.add_argument(
         "--fail-on-regression",

@@ -1,6 +1,7 @@
 """``lightning-vlmeval compare``: B against A, sample by sample."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -29,6 +30,7 @@ def run(args: argparse.Namespace) -> bool:
         metrics=args.metrics,
         primary=args.primary,
         level=args.level,
+        method=args.test,
     )
     for text in found.notes:
         note(text)
@@ -106,16 +108,24 @@ def _cells(name: str, one: Difference) -> list[str]:
 def _sample_lines(found: RunComparison) -> list[str]:
     """How many samples were compared, and a few that changed sides."""
     lines = []
-    for name, one in found.metrics.items():
-        rest = [f"{one.num_only_a} only in A", f"{one.num_only_b} only in B"]
+    for name, compared in found.metrics.items():
+        rest = [f"{compared.num_only_a} only in A", f"{compared.num_only_b} only in B"]
         lines.append(
-            f"{name}: {one.num_samples} samples in common, {', '.join(rest)}, "
-            f"{one.num_clusters} independent ones"
+            f"{name}: {compared.num_samples} samples in common, {', '.join(rest)}, "
+            f"{compared.num_clusters} independent ones"
         )
-    for key, difference in found.differences.items():
-        if difference.adjusted_p_value is not None and difference.flips is not None:
-            lines += _named(f"{key}: fixed", difference.flips.fixed)
-            lines += _named(f"{key}: broken", difference.flips.broken)
+    for key, one in found.differences.items():
+        if one.adjusted_p_value is None:
+            continue
+        if not math.isnan(one.detectable):
+            lines.append(
+                f"{key}: a true difference of {one.detectable:.3f} would be found in 80 % of such "
+                "comparisons"
+            )
+        if one.flips is not None:
+            lines += _named(f"{key}: fixed", one.flips.fixed)
+            lines += _named(f"{key}: broken", one.flips.broken)
+            lines += _named(f"{key}: never solved", one.flips.never_solved)
     return lines
 
 

@@ -17,7 +17,7 @@ from lightning_vlmeval.runs.record import RECORD
 from lightning_vlmeval.runs.run import Run
 from lightning_vlmeval.runs.store import EVALUATIONS, IMAGES, SAMPLES
 
-_TREND_RUNS = 6  # what `trend` needs to say anything
+_TREND_RUNS = 3  # what a trend takes
 _SHOWN_KEYS = 3
 
 
@@ -51,18 +51,22 @@ class _Listed:
         scorers = self.run.record["scorers"]
         return {n: one.get("signature") for n, one in scorers.items()}, self.last.get("fingerprint")
 
+    def best_position(self, key: str) -> int | None:
+        """The position of the evaluation with the best value; None where no value is known."""
+        values = {i: scores.get(key, math.nan) for i, scores in enumerate(self.scores)}
+        known = {i: value for i, value in values.items() if not math.isnan(value)}
+        if not known:
+            return None
+        if better(key) == "neither":
+            return max(known)
+        return (min if better(key) == "lower" else max)(known, key=lambda i: known[i])
+
     def best(self, key: str) -> tuple[float, int | None]:
         """The best value over the evaluations, and its step; NaN where there is none."""
-        values = [
-            (scores.get(key, math.nan), one.get("step"))
-            for scores, one in zip(self.scores, self.evaluations, strict=True)
-        ]
-        known = [pair for pair in values if not math.isnan(pair[0])]
-        if not known:
+        position = self.best_position(key)
+        if position is None:
             return math.nan, None
-        if better(key) == "neither":
-            return known[-1]
-        return (min if better(key) == "lower" else max)(known, key=lambda pair: pair[0])
+        return self.scores[position][key], self.evaluations[position].get("step")
 
 
 def run(args: argparse.Namespace) -> bool:
@@ -136,18 +140,20 @@ def _trends(found: Sequence[_Listed], keys: Sequence[str]) -> dict[str, dict[str
     if len(alike) < _TREND_RUNS:
         return {}
     # It imports scipy, which takes longer than all else here; fewer runs have no trend.
-    trend = importlib.import_module("lightning_vlmeval.analysis.trend").trend
+    trend_of_runs = importlib.import_module("lightning_vlmeval.runs.trend").trend_of_runs
     trends = {}
     for key in keys:
-        if better(key) != "neither":
-            values = [one.best(key)[0] for one in alike]
-            said = trend(values, higher_is_better=better(key) == "higher")
+        known = [
+            (one.run, position) for one in alike if (position := one.best_position(key)) is not None
+        ]
+        said = trend_of_runs(known, key) if len(known) >= _TREND_RUNS else None
+        if said is not None and not math.isnan(said.change):
             trends[key] = {
                 "state": said.state,
                 "change": said.change,
                 "low": said.low,
                 "high": said.high,
-                "runs": len(alike),
+                "runs": len(known),
             }
     return trends
 
@@ -173,7 +179,7 @@ def _lines(
             ]
         )
     over = [
-        f"{key}: {said['state']} over the last {_TREND_RUNS - 1} of {said['runs']} comparable runs, "
+        f"{key}: {said['state']} over {said['runs']} comparable runs, "
         f"{said['change']:+.3g} [{said['low']:+.3g}, {said['high']:+.3g}]"
         for key, said in trends.items()
     ]

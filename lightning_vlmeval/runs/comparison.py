@@ -9,7 +9,13 @@ from typing import Any, Literal
 import numpy as np
 
 from lightning_vlmeval.analysis.comparability import check_losses
-from lightning_vlmeval.analysis.comparison import Comparison, Difference, compare_tables, holm
+from lightning_vlmeval.analysis.comparison import (
+    Comparison,
+    Difference,
+    Test,
+    compare_tables,
+    holm,
+)
 from lightning_vlmeval.errors import ComparisonError, ConfigurationError
 from lightning_vlmeval.functional.losses import LossScorer
 from lightning_vlmeval.functional.registry import recorded_scorer
@@ -102,6 +108,7 @@ def compare(
     metrics: Sequence[str] | None = None,
     primary: Sequence[str] | None = None,
     level: float = 0.95,
+    method: Test = "delta",
 ) -> RunComparison:
     """B against A, paired by sample id: differences, intervals, p-values, fixed and broken samples.
 
@@ -123,6 +130,8 @@ def compare(
         primary: The scores that were chosen beforehand to decide, such as ``grounding/f1``; None for
             those of `PRIMARY`.
         level: The confidence of the intervals.
+        method: How to find the p-values: ``delta``, Student's t of the samples' influences, or
+            ``randomisation``, random swaps of A and B.
 
     Raises:
         ComparisonError: They are not comparable; the message says what differs.
@@ -150,7 +159,7 @@ def compare(
     found: dict[str, tuple[str, str, Comparison]] = {}
     for loader in pair.loaders():
         for metric, scorer in pair.scorers(metrics, notes):
-            compared = pair.compared(metric, scorer, loader, level)
+            compared = pair.compared(metric, scorer, loader, level, method)
             if compared is not None:
                 name = f"{loader}/{metric}" if loader else metric
                 found[name] = (loader, metric, compared)
@@ -243,7 +252,9 @@ class _Pair:
             f"{model.get('class')} of {model.get('parameters')} parameters" for model in (a, b)
         )
 
-    def compared(self, metric: str, scorer: Scorer, loader: str, level: float) -> Comparison | None:
+    def compared(
+        self, metric: str, scorer: Scorer, loader: str, level: float, method: Test
+    ) -> Comparison | None:
         """The comparison of a metric; None where an evaluation has no rows of it."""
         if metric == _LOSS:
             tables = [self._loss_table(samples, loader, scorer) for samples in self.samples]
@@ -262,6 +273,7 @@ class _Pair:
                 scorer,
                 *tables,
                 level=level,
+                method=method,
                 signatures=signatures,
                 fingerprints=self._fingerprints(loader),
                 architectures=self._architectures(),

@@ -33,6 +33,11 @@ def test_the_table(runs: tuple[str, str], capsys: pytest.CaptureFixture[str]) ->
     assert row[7:] == [f"{f1.adjusted_p_value:.3g}", "10", "0", "better"]
     assert "grounding: 12 samples in common, 0 only in A, 0 only in B, 6 independent ones" in lines
     assert "grounding/f1: fixed scene-0000, scene-0001, scene-0003 and 7 more" in lines
+    assert "grounding/f1: never solved scene-0007" in lines
+    assert (
+        f"grounding/f1: a true difference of {f1.detectable:.3f} would be found in 80 % of such "
+        "comparisons"
+    ) in lines
     assert not any(line.startswith("grounding/rejection_accuracy") for line in lines)
     assert main(["compare", *runs, "--all"]) == OK
     assert "\ngrounding/rejection_accuracy" in capsys.readouterr().out
@@ -55,6 +60,18 @@ def test_values_as_json(runs: tuple[str, str], capsys: pytest.CaptureFixture[str
         "clusters": 6,
     }
     assert found["regressions"] == found["notes"] == []
+
+
+def test_p_values_from_random_swaps(
+    runs: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {}
+    for test in ("delta", "randomisation"):
+        assert main(["compare", *runs, "--format", "json", "--test", test]) == OK
+        found[test] = json.loads(capsys.readouterr().out)["differences"]["grounding/f1"]
+    assert found["randomisation"]["p_value"] != found["delta"]["p_value"]
+    truth = compare(*runs, method="randomisation").differences["grounding/f1"]
+    assert found["randomisation"]["p_value"] == truth.p_value
 
 
 def test_a_gate_on_a_regression(runs: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:

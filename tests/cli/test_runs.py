@@ -13,9 +13,11 @@ from lightning_vlmeval.runs.store import RunStore
 from tests.runs.made_runs import grounding_run
 
 
-def made(folder: Path, number: int, shift: float, **kwargs: object) -> None:
+def made(folder: Path, number: int, shift: float, images: int = 1, **kwargs: object) -> None:
     """A run whose first evaluation is the better one, made a day after the one before."""
-    path = grounding_run(folder / f"version_{number}", [(shift, 9), (9, 9)], **kwargs)
+    path = grounding_run(
+        folder / f"version_{number}", [(shift, 9) * images, (9, 9) * images], **kwargs
+    )
     record = json.loads((path / "run.json").read_text())
     record["created"] = f"2026-11-{10 + number:02d}T08:30:00+00:00"
     (path / "run.json").write_text(json.dumps(record))
@@ -60,18 +62,23 @@ def test_values_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     }
 
 
-def test_a_trend_over_six_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for number in range(5):
-        made(tmp_path, number, 9 - number)
+def test_a_trend_over_three_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Mean IoU from (1/19 + 1/19) / 2 to (7/13 + 1/19) / 2, alike in each of six images."""
+    for number in range(2):
+        made(tmp_path, number, 9 - number, images=6)
     assert listed(capsys, str(tmp_path), "--keys", "val/grounding/mean_iou")["trends"] == {}
     other = GroundingScorer(iou_threshold=0.75)
-    made(tmp_path, 5, 2, scorer=other)  # which does not compare with those before
+    made(tmp_path, 2, 2, images=6, scorer=other)  # which does not compare with those before
     assert listed(capsys, str(tmp_path), "--keys", "val/grounding/mean_iou")["trends"] == {}
-    made(tmp_path, 6, 3)
-    assert main(["runs", str(tmp_path), "--keys", "val/grounding/mean_iou"]) == OK
+    made(tmp_path, 3, 3, images=6)
+    keys = ["--keys", "val/grounding/mean_iou,val/grounding/said_none,val/x"]
+    found = listed(capsys, str(tmp_path), *keys)["trends"]
+    assert found["val/grounding/mean_iou"]["runs"] == 3  # type: ignore[index]
+    assert main(["runs", str(tmp_path), *keys]) == OK
     line = capsys.readouterr().out.splitlines()[-1]
-    assert line.startswith(
-        "val/grounding/mean_iou: improving over the last 5 of 6 comparable runs, +0.202 [+0.188, "
+    change = f"{(7 / 13 - 1 / 19) / 2:+.3g}"
+    assert line == (
+        f"val/grounding/mean_iou: improving over 3 comparable runs, {change} [{change}, {change}]"
     )
 
 
