@@ -4,8 +4,10 @@ import math
 from collections.abc import Sequence
 
 from lightning_vlmeval.analysis.breakdown import Part
+from lightning_vlmeval.analysis.intervals import Interval
+from lightning_vlmeval.functional.error_budget import ERRORS
 from lightning_vlmeval.reporting.markup import escaped, said
-from lightning_vlmeval.runs.breakdown import MIN_SAMPLES, Breakdown
+from lightning_vlmeval.runs.breakdown import MIN_SAMPLES, Breakdown, Budget
 
 _SHOWN = 6  # parts of a breakdown that are not folded away
 _MOST = 200  # that are in the page at all
@@ -17,16 +19,16 @@ _TITLES = {
 }
 
 
-def breakdowns_html(names: Sequence[str], runs: Sequence[Sequence[Breakdown]]) -> str:
+def breakdowns_html(names: Sequence[str], runs: Sequence[Sequence[Budget | Breakdown]]) -> str:
     """The breakdowns of the runs' last evaluations in HTML, folded; "" where there are none.
 
     Args:
         names: What the runs are called.
-        runs: The breakdowns of each.
+        runs: The error budgets and the breakdowns of each.
     """
     shown = "".join(
         f"<h3>{escaped(name)}</h3>" * (len(runs) > 1)
-        + f'<div class="parts">{"".join(map(_breakdown, run))}</div>'
+        + f'<div class="parts">{"".join(map(_card, run))}</div>'
         for name, run in zip(names, runs, strict=True)
         if run
     )
@@ -39,12 +41,35 @@ def breakdowns_html(names: Sequence[str], runs: Sequence[Sequence[Breakdown]]) -
     )
 
 
-def _worst(one: Breakdown) -> str:
+def _worst(one: Budget | Breakdown) -> str:
     """The worst part in a few words, where there is one."""
-    part = one.parts[0]
-    if not _is_scored(part):
+    if isinstance(one, Budget) or not _is_scored(part := one.parts[0]):
         return ""
-    return f"; {escaped(one.key)} is lowest for {_by(one)} {_name(part)}: {_score(part)}"
+    return f"; {escaped(one.key)} is lowest for {_by(one)} {_name(part)}: {_value(part.score)}"
+
+
+def _card(one: Budget | Breakdown) -> str:
+    return _budget(one) if isinstance(one, Budget) else _breakdown(one)
+
+
+def _budget(one: Budget) -> str:
+    """Each kind of error with its boxes, and F1 without it, the most costly first."""
+    gains = {name: one.scores[f"f1_{name}_fixed"] for name in ERRORS}
+    ordered = sorted(ERRORS, key=lambda name: -gains[name] if gains[name] == gains[name] else 0.0)
+    rows = []
+    for name in ("correct", *ordered):
+        counts = [one.scores.get(f"{side}_{name}") for side in ("pred", "target")]
+        if any(counts):
+            cells = "".join(
+                f"<td>{'' if count is None else f'{count:.0f}'}</td>" for count in counts
+            )
+            key = "f1" if name == "correct" else f"f1_{name}_fixed"
+            label = escaped(name.replace("_", " "))
+            value = _value(one.intervals.get(key))
+            rows.append(f'<tr><th scope="row">{label}</th>{cells}<td>{value}</td></tr>')
+    title = f"{f'{one.loader}: ' if one.loader else ''}errors of boxes, and F1 without each"
+    table = _table(rows, ("", "predicted", "annotated", "F1"))
+    return f'<div class="part"><b>{escaped(title)}</b>{table}</div>'
 
 
 def _breakdown(one: Breakdown) -> str:
@@ -80,15 +105,15 @@ def _more(count: int, shown: int) -> str:
     return f"{more}, of which {_MOST - shown} are in this page" if count > _MOST else more
 
 
-def _table(rows: Sequence[str]) -> str:
-    heads = "".join(f'<th scope="col">{head}</th>' for head in ("", "samples", "value"))
-    return f'<div class="scroll"><table><tr>{heads}</tr>{"".join(rows)}</table></div>'
+def _table(rows: Sequence[str], heads: Sequence[str] = ("", "samples", "value")) -> str:
+    cells = "".join(f'<th scope="col">{head}</th>' for head in heads)
+    return f'<div class="scroll"><table><tr>{cells}</tr>{"".join(rows)}</table></div>'
 
 
 def _row(part: Part) -> str:
     return (
         f'<tr><th scope="row">{_name(part)}</th><td>{part.num_samples}</td>'
-        f"<td>{_score(part)}</td></tr>"
+        f"<td>{_value(part.score)}</td></tr>"
     )
 
 
@@ -104,9 +129,9 @@ def _is_scored(part: Part) -> bool:
     return part.score is not None and not math.isnan(part.score.value)
 
 
-def _score(part: Part) -> str:
-    if part.score is None or not _is_scored(part):
+def _value(one: Interval | None) -> str:
+    if one is None or math.isnan(one.value):
         return "undefined"
-    ends = (part.score.low, part.score.high)
+    ends = (one.low, one.high)
     interval = "" if any(map(math.isnan, ends)) else f" [{ends[0]:.3f}, {ends[1]:.3f}]"
-    return f"<b>{part.score.value:.3f}</b>{interval}"
+    return f"<b>{one.value:.3f}</b>{interval}"

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from lightning_vlmeval.reporting.selection import Key, choose
-from lightning_vlmeval.runs.breakdown import Breakdown, StoredBreakdowns
+from lightning_vlmeval.runs.breakdown import Breakdown, Budget, StoredBreakdowns
 from lightning_vlmeval.runs.directions import better
 from lightning_vlmeval.runs.files import StoreError, json_line, lines_of, parsed_object, plain
 from lightning_vlmeval.runs.run import Run
@@ -28,6 +28,7 @@ _SUMMARY = (
     "intervals",
     "accounting",
     "verdict",
+    "judgement",
     "findings",
 )
 
@@ -74,12 +75,13 @@ class ReportData:
         """
         return choose(self._told, max_samples, seed)
 
-    def breakdowns(self) -> list[list[Breakdown]]:
-        """Where the last evaluation of each run is weak, and where it is not."""
-        return [
-            list(StoredBreakdowns(run, -1, last.values()).telling())
-            for run, last in zip(self._runs, self.last, strict=True)
-        ]
+    def breakdowns(self) -> list[list[Budget | Breakdown]]:
+        """Where the last evaluation of each run is weak: by kind of error, and part by part."""
+        found: list[list[Budget | Breakdown]] = []
+        for run, last in zip(self._runs, self.last, strict=True):
+            stored = StoredBreakdowns(run, -1, last.values())
+            found.append([*stored.budgets(), *stored.telling()])
+        return found
 
     def content(self, chosen: Mapping[Key, str]) -> dict[str, Any]:
         """What the page holds, as JSON has it.

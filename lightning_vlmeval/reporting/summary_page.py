@@ -39,6 +39,8 @@ def judgement_html(name: str, run: Summaries) -> str:
             f'<div class="verdict state-{_state(verdict)}"><b>{escaped(name)}: '
             f"{escaped(verdict.get('state'))}</b> {said(verdict.get('reason') or '')}</div>"
         )
+    if last.get("judgement"):
+        parts.append(f"<p><b>{escaped(name)}</b>: {said(last['judgement'])}</p>")
     for finding in last.get("findings") or []:
         parts.append(
             f'<div class="finding"><b>{escaped(name)}: {escaped(finding.get("slug"))}</b> '

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning_vlmeval.analysis.bands import PRIMARY
 from lightning_vlmeval.analysis.breakdown import Part, breakdown
+from lightning_vlmeval.analysis.intervals import Interval, interval
 from lightning_vlmeval.analysis.measures import primary_key
 from lightning_vlmeval.errors import ConfigurationError, VLMEvalError
 from lightning_vlmeval.functional.box_parts import (
@@ -50,6 +51,21 @@ class Breakdown:
     key: str
     by: str
     parts: list[Part]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The error budget of the samples of one dataloader.
+
+    Args:
+        loader: The dataloader's name, "" for the only one.
+        scores: Those of `ErrorBudgetScorer`.
+        intervals: Of those that are no counts.
+    """
+
+    loader: str
+    scores: dict[str, float]
+    intervals: dict[str, Interval]
 
 
 class StoredBreakdowns:
@@ -149,6 +165,19 @@ class StoredBreakdowns:
                     continue  # what a file holds may be anything
                 if len(found.parts) > 1:
                     yield found
+
+    def budgets(self) -> Iterator[Budget]:
+        """The error budget of the boxes of each dataloader, where the run has one."""
+        named = [name for name, one in self._scorers.items() if isinstance(one, ErrorBudgetScorer)]
+        for loader in self.loaders:
+            for metric in named[:1]:
+                try:
+                    table = self._table(metric, loader)
+                except VLMEvalError:
+                    continue
+                if len(table):
+                    scorer = self._scorers[metric]
+                    yield Budget(loader, scorer.score(table), interval(scorer, table))
 
     def _known(self) -> dict[str, tuple[str, str]]:
         """The metric's name and its score, by what the score is called in the logs."""

@@ -186,6 +186,7 @@ class Monitor:
             self._samples,
             self.verdict,
             [] if self.patterns is None else self.patterns.findings,
+            "" if self.patterns is None else self.patterns.sentence,
         )
         self._samples = []
         if self.sessions.log is not None:
@@ -207,11 +208,13 @@ class Monitor:
         return lines
 
     def end_fit(self, trainer: Any) -> None:
-        """Write the report, and say where it lies.
+        """Say which checkpoints to keep; write the report, and say where it lies.
 
         Args:
             trainer: The trainer.
         """
+        if self.patterns is not None and self.patterns.sentence:
+            emit(trainer, f"VLMEvalCallback: {self.patterns.sentence}")
         if self.recorder.folder is not None and trainer.is_global_zero:
             path = self.publisher.fit_end(self.recorder.folder)
             if path is not None:

@@ -83,6 +83,7 @@ class Recorder:
         samples: Sequence[Mapping[str, Any]],
         verdict: Verdict | None,
         findings: Sequence[Mapping[str, Any]] = (),
+        sentence: str = "",
     ) -> None:
         """Write an evaluation.
 
@@ -94,6 +95,7 @@ class Recorder:
             samples: Its samples, of all ranks.
             verdict: What the losses say.
             findings: What the diagnosis found.
+            sentence: What loss and main value say together, and which checkpoints to keep.
         """
         if self.folder is None or not trainer.is_global_zero:
             return
@@ -103,6 +105,7 @@ class Recorder:
                 "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "verdict": None if verdict is None or entry["state"] is None else vars(verdict),
                 "findings": list(findings),
+                "judgement": sentence,
                 "fingerprint": _fingerprints(samples),
             }
             if self._store is None:

@@ -172,3 +172,16 @@ def test_options_that_cannot_work(
 ) -> None:
     with pytest.raises(error, match=re.escape(message)):
         VLMEvalCallback(**options)
+
+
+def test_the_checkpoints_to_keep_are_named_at_the_end_and_stored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit(store=str(tmp_path))
+    said = Run(tmp_path).evaluations[-1]["judgement"]
+    assert "owest validation loss at evaluation 1 (step 1); best grounding/f1 at evaluation" in said
+    out = capsys.readouterr().out
+    assert out.count(said) == 1
+    assert out.index(said) < out.index("the report is")
+    html = (tmp_path / "vlmeval" / "report.html").read_text(encoding="utf-8")
+    assert html.count(said) == 2  # to read without scripts, and with

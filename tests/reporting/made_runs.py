@@ -211,6 +211,7 @@ def _summary(
             else "validation loss still falls",
         },
         "findings": [finding] if late else [],
+        "judgement": f"Best of all at evaluation 3. {HOSTILE}" if late else "",
         "fingerprint": {
             "": fingerprint([one["id"] for one in samples], [one["target"] for one in samples])
         },

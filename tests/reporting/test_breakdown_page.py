@@ -1,5 +1,6 @@
 """Where a model is weak, as a page: the worst first, the small ones listed, whatever they are called."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from lightning_vlmeval.analysis.breakdown import Part
 from lightning_vlmeval.analysis.intervals import Interval
 from lightning_vlmeval.functional.answers import AnswerScorer
 from lightning_vlmeval.functional.bleu import BLEUScorer
+from lightning_vlmeval.functional.error_budget import ErrorBudgetScorer
 from lightning_vlmeval.functional.grounding import GroundingScorer
 from lightning_vlmeval.functional.scorer import Scorer
 from lightning_vlmeval.reporting.breakdown_page import breakdowns_html
@@ -133,6 +135,29 @@ def test_a_label_that_no_prompt_and_no_phrase_gives(tmp_path: Path) -> None:
         ("find the cans", 12),
     ]
     assert "(no label)" in breakdowns_html(["one"], [[found]])
+
+
+def test_the_error_budget_has_every_box_in_one_bin(tmp_path: Path) -> None:
+    """Of 12 boxes 6 are found, 3 drawn far too large, 3 missed; one more is made up in each image."""
+    scorer = ErrorBudgetScorer()
+    box, large, elsewhere = [0.0, 0.0, 9.0, 9.0], [0.0, 0.0, 19.0, 19.0], [90.0, 90.0, 99.0, 99.0]
+    samples = []
+    for i in range(12):
+        boxes = [[box], [large], [box], []][i % 4] + [elsewhere]
+        (row,) = scorer.rows([boxes], [[box]])
+        one = {"id": str(i), "boxes": boxes, "target": {"boxes": [box]}}
+        samples.append({**one, "rows": {"error_budget": row}})
+    record = run_record("one", ["phrase_grounding"], {"error_budget": scorer})
+    RunStore(tmp_path, record).write({"index": 0, "step": 5, "values": {}}, samples)
+    (budget,) = StoredBreakdowns(Run(tmp_path)).budgets()
+    html = breakdowns_html(["one"], [[budget]])
+    rows = [row.split("</tr>")[0] for row in html.split('<th scope="row">')[1:]]
+    cells = [re.findall(r"[^<>]+(?=</th>|</td>|</b>)", row) for row in rows]
+    f1 = 12 / 33  # 6 of 21 predictions and 12 targets
+    assert [one[0] for one in cells] == ["correct", "hallucinated", "too big", "missed"]
+    assert cells[0][:4] == ["correct", "6", "6", f"{f1:.3f}"]
+    assert cells[1][:3] == ["hallucinated", "12", f"{12 / 21:.3f}"]
+    assert cells[2][:4] == ["too big", "3", "3", f"{18 / 33:.3f}"]
 
 
 def test_many_parts_are_folded_and_the_small_ones_are_not_hidden() -> None:

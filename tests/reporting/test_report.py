@@ -108,6 +108,7 @@ def test_the_summary_reads_without_scripts(html: str) -> None:
     static = html[html.index('id="static"') : html.index("</main>")]
     assert "overfitting" in static
     assert "Add more positive examples." in static
+    assert "Best of all at evaluation 3. &lt;/script&gt;" in static
     assert static.count('<figure class="chart">') == 13
     assert static.count('class="band"') == 12
     assert "<th>val/grounding/f1</th>" in static

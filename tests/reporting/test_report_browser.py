@@ -219,6 +219,9 @@ def test_two_runs_stand_side_by_side(page: Browser) -> None:
     assert page.run("document.querySelector('.card .panels').children.length") == 2
     choose(page, "run", "1")
     assert page.run("document.querySelector('.verdict b').textContent") == "two: overfitting"
+    assert "Best of all at evaluation 3." in page.run(
+        "document.querySelector('.summary').innerText"
+    )
 
 
 def test_a_finding_shows_its_samples(page: Browser) -> None:

@@ -47,11 +47,12 @@ function finding(name, one, showSamples) {
 // shown: [{name, evaluations, position}]
 export function judgement(shown, showSamples) {
   return shown.flatMap(({ name, evaluations, position }) => {
-    const { verdict, findings, accounting } = evaluations[position];
+    const { verdict, judgement, findings, accounting } = evaluations[position];
     const state = STATES.includes(verdict?.state) ? verdict.state : "unknown";
     return [
       verdict && node("div", { class: `verdict state-${state}` },
         node("b", {}, visible(`${name}: ${verdict.state}`)), " ", said(verdict.reason ?? "")),
+      judgement && node("p", {}, node("b", {}, visible(name)), ": ", said(judgement)),
       ...(findings ?? []).map((one) => finding(name, one, showSamples)),
       ...Object.entries(accounting ?? {}).map(([loader, text]) =>
         node("p", { class: "muted" }, visible([name, loader].filter(Boolean).join(", ") + `: ${text}`))),
