@@ -185,3 +185,46 @@ def test_the_checkpoints_to_keep_are_named_at_the_end_and_stored(
     assert out.index(said) < out.index("the report is")
     html = (tmp_path / "vlmeval" / "report.html").read_text(encoding="utf-8")
     assert html.count(said) == 2  # to read without scripts, and with
+
+
+def test_what_is_learnt_by_heart_is_told() -> None:
+    class Memory(Annotated):
+        """It finds every box of the training set, whose numbers come after, and half of others."""
+
+        def vlmeval_step(
+            self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int
+        ) -> dict[str, Any]:
+            box = [[0.0, 0.0, 9.0, 9.0]]
+            numbers = batch["index"].tolist()
+            return {
+                "preds": [box if i >= SIZE or i % 2 else [] for i in numbers],
+                "target": [box] * len(numbers),
+                "id": [f"s{i}" for i in numbers],
+            }
+
+    callback = VLMEvalCallback(training_samples=40, print_results=False, store=False)
+    trainer = pl.Trainer(**QUIET, max_epochs=1, callbacks=[callback])
+    sets = [DataLoader(Scenes(50, first=SIZE), 16), DataLoader(Scenes(SIZE), 16)]
+    trainer.fit(Memory(), *sets)
+    found = findings(callback)["memorised"]
+    ((name, (value, low, _)), *_) = found["numbers"].items()
+    assert name == "grounding/f1 on training less validation samples"
+    assert value == pytest.approx(1 - 2 / 3)
+    assert low > 0.1
+    assert trainer.callback_metrics["train/grounding/f1"] == 1
+
+
+def test_intervals_are_logged_beside_their_values() -> None:
+    for wanted in (True, False):
+        callback = VLMEvalCallback(print_results=False, store=False, intervals=wanted)
+        trainer = pl.Trainer(**QUIET, max_epochs=1, callbacks=[callback])
+        trainer.fit(Annotated(), DataLoader(Scenes(4), 4), DataLoader(Scenes(SIZE), 16))
+        logged = {
+            key: float(value)
+            for key, value in trainer.callback_metrics.items()
+            if "grounding/f1" in key and "50" not in key
+        }
+        ends = [f"val_ci/grounding/f1_{end}" for end in ("low", "high")]
+        assert set(logged) == {"val/grounding/f1", *(ends if wanted else [])}
+        if wanted:
+            assert logged[ends[0]] < logged["val/grounding/f1"] < logged[ends[1]]
