@@ -144,7 +144,8 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
             nothing (``none``). They come as `image` from the validation step or the batch.
         max_images: How many small copies to store.
         report: Write `report.html` to the stored run's folder when the fit ends.
-        tensorboard_images: How many pictures, with boxes, to write to TensorBoard at each evaluation.
+        tensorboard_images: How many pictures, with boxes, to give to TensorBoard, W&B or MLflow at
+            each evaluation.
         tensorboard_layout: Write a custom-scalars page; a run has room for one.
         print_results: Print the main values after each evaluation.
         name: Tells apart several of these callbacks in one Trainer: put before the keys.

@@ -1,10 +1,13 @@
 """An answer's boxes drawn on its picture: ground truth dashed, predictions solid."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from PIL import Image, ImageDraw
+
+from lightning_vlmeval.runs.files import StoreError
+from lightning_vlmeval.runs.run import Run
 
 # Told apart under every kind of colour blindness, and on dark, bright and busy pictures, since each
 # line lies on a black casing.
@@ -12,6 +15,33 @@ FOUND, MISSED, CORRECT, FALSE_ALARM = "#ffffff", "#ffd400", "#00b4ff", "#e8308a"
 
 _SMALLEST = 320  # pixels of the longest side: lines of a few pixels need that much
 _DASH, _GAP = 6, 4
+
+
+def pictured(run: Run, most: int) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
+    """The last answers of a few samples, each with its thumbnail; the same ones at each evaluation.
+
+    Those with boxes come before others. A thumbnail that cannot be read is passed over.
+
+    Args:
+        run: The run.
+        most: How many at most.
+
+    Raises:
+        StoreError: The run cannot be read.
+    """
+    samples = [one for one in run.samples(-1) if isinstance(one.get("image"), str)]
+    for sample in sorted(samples, key=lambda one: not isinstance(one.get("target"), Mapping)):
+        if most <= 0:
+            return
+        if sample["image"].startswith("path:"):
+            continue
+        try:
+            with Image.open(io.BytesIO(run.image(sample["image"]))) as picture:
+                picture.load()
+                yield picture, sample
+        except (StoreError, OSError, Image.DecompressionBombError):
+            continue
+        most -= 1
 
 
 def draw_answer(picture: Image.Image, sample: Mapping[str, Any]) -> Image.Image:

@@ -4,8 +4,11 @@ import html
 import re
 from typing import Any
 
-# Control marks, zero-width marks, and marks that turn the direction of what comes after them.
-_MARKS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+# Control marks, zero-width marks, marks that turn the direction of what comes after them, and halves
+# of characters, which no file in UTF-8 can hold.
+_MARKS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 def visible(text: Any) -> str:

@@ -5,13 +5,11 @@ ten pictures and texts of each name; all answers of all evaluations are in the r
 tab "VLM Eval" reads.
 """
 
-import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR, Summary, SummaryMetadata
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
@@ -33,9 +31,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
     SessionStartInfo,
 )
 
-from lightning_vlmeval.reporting.drawing import draw_answer, jpeg
+from lightning_vlmeval.reporting.drawing import draw_answer, jpeg, pictured
 from lightning_vlmeval.reporting.markup import visible
-from lightning_vlmeval.runs.files import StoreError
 from lightning_vlmeval.runs.run import Run
 
 _PLUGIN = "vlmeval"  # as the tab is called
@@ -126,19 +123,13 @@ def write_pictures(writer: Any, run: Run, most: int = 8, tag: str = "vlmeval") -
     """
     step = run.evaluations[-1].get("step") or 0
     written = 0
-    for sample in _with_pictures(run.samples(-1)):
-        if written == most:
-            break
-        try:
-            with Image.open(io.BytesIO(run.image(sample["image"]))) as picture:
-                drawn = draw_answer(picture, sample)
-        except (StoreError, OSError, Image.DecompressionBombError):
-            continue
+    for picture, sample in pictured(run, most):
+        drawn = draw_answer(picture, sample)
         image = Summary.Image(
             height=drawn.height, width=drawn.width, colorspace=3, encoded_image_string=jpeg(drawn)
         )
         if not _add(writer, [Summary.Value(tag=f"{tag}/sample_{written}", image=image)], step):
-            return written
+            break
         written += 1
     return written
 
@@ -185,16 +176,6 @@ def _hparams_value(tag: str, **content: Any) -> Any:
         plugin_name=metadata.PLUGIN_NAME, content=data.SerializeToString()
     )
     return Summary.Value(tag=tag, metadata=SummaryMetadata(plugin_data=plugin))
-
-
-def _with_pictures(samples: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The samples with a stored thumbnail, those with boxes before others."""
-    found = [
-        sample
-        for sample in samples
-        if isinstance(sample.get("image"), str) and not sample["image"].startswith("path:")
-    ]
-    return sorted(found, key=lambda sample: not isinstance(sample.get("target"), Mapping))
 
 
 def _plain(text: Any) -> str:

@@ -216,7 +216,7 @@ class Monitor:
         if self.patterns is not None and self.patterns.sentence:
             emit(trainer, f"VLMEvalCallback: {self.patterns.sentence}")
         if self.recorder.folder is not None and trainer.is_global_zero:
-            path = self.publisher.fit_end(self.recorder.folder)
+            path = self.publisher.fit_end(trainer, self.recorder.folder)
             if path is not None:
                 emit(trainer, f"VLMEvalCallback: the report is {path}")
 

@@ -66,11 +66,7 @@ class Recorder:
             return
         place = self._place if isinstance(self._place, str) else None
         if place is None and trainer.loggers:
-            # TensorBoard's tab reads what lies beside its own files.
-            places = [
-                one.log_dir for one in trainer.loggers if "TensorBoardLogger" in class_names(one)
-            ]
-            place = places[0] if places else trainer.log_dir
+            place = trainer.strategy.broadcast(_log_folder(trainer))
         if place is not None:
             self.folder = Path(place) / (f"{FOLDER}-{self._name}" if self._name else FOLDER)
 
@@ -134,6 +130,27 @@ class Recorder:
             box_format=self._box_format,
         )
         return RunStore(folder, record, self._images, self._max_images)
+
+
+def _log_folder(trainer: Any) -> str | None:
+    """The folder of this run's logs; None where there is none.
+
+    TensorBoard's tab reads what lies beside its own files. W&B's and MLflow's loggers have one
+    folder for all runs: there it is where Lightning puts the run's checkpoints.
+    """
+    for logger in trainer.loggers:
+        if "TensorBoardLogger" in class_names(logger):
+            return str(logger.log_dir)
+    first = trainer.loggers[0]
+    if "CSVLogger" in class_names(first):
+        return str(first.log_dir)
+    place = first.save_dir or trainer.default_root_dir
+    if place is None:
+        return None
+    name, version = first.name, first.version
+    if version is not None and not isinstance(version, str):
+        version = f"version_{version}"
+    return str(Path(place, *(str(part) for part in (name, version) if part)))
 
 
 def _fingerprints(samples: Sequence[Mapping[str, Any]]) -> dict[str, str]:
