@@ -415,8 +415,8 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
         self._print(trainer)
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Leave no half evaluation behind."""
-        self._run.sessions.reset()
+        """Leave no half evaluation behind but the answers, for people to look at."""
+        self._run.abandon()
 
     def _finish(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Compute, judge where the validation step returned losses, log."""

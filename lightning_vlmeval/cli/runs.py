@@ -93,6 +93,7 @@ def run(args: argparse.Namespace) -> bool:
                     key: dict(zip(("value", "step"), one.best(key), strict=True)) for key in keys
                 },
                 "state": one.state,
+                "unfinished": len(one.run.unfinished),
             }
             for one in found
         ],
@@ -183,4 +184,9 @@ def _lines(
         f"{said['change']:+.3g} [{said['low']:+.3g}, {said['high']:+.3g}]"
         for key, said in trends.items()
     ]
-    return [*table_lines(rows), *([""] if over else []), *over]
+    left = [
+        f"{shown(one.name)}: an evaluation is not finished; {count} of its answers are there"
+        for one in found
+        if (count := len(one.run.unfinished))
+    ]
+    return [*table_lines(rows), *([""] if over or left else []), *over, *left]

@@ -22,6 +22,7 @@ from lightning_vlmeval.runs.files import (
 from lightning_vlmeval.runs.images import read_thumbnail
 from lightning_vlmeval.runs.record import RECORD, read_record
 from lightning_vlmeval.runs.store import EVALUATIONS, IMAGES, Key, evaluation_indices, sample_files
+from lightning_vlmeval.runs.unfinished import unfinished_answers
 from lightning_vlmeval.table import Table
 
 FOLDER = "vlmeval"
@@ -41,7 +42,7 @@ class Run:
     | on disk | what becomes of it |
     |---|---|
     | no ``run.json``, or one of another format | StoreError |
-    | an evaluation that is not whole, a file of another name | passed over |
+    | an evaluation that is not whole, a file of another name | passed over; see `unfinished` |
     | a file that is cut, or not what its name says | StoreError, where it is read; the line is named |
     | an answer without the fields that are stored once | as it is, without them |
 
@@ -115,6 +116,19 @@ class Run:
         evaluations = self.indices
         accounting = self._summary(evaluations[-1]).get("accounting") if evaluations else None
         return list(accounting) if isinstance(accounting, dict) and accounting else [""]
+
+    @property
+    def unfinished(self) -> list[dict[str, Any]]:
+        """The answers so far of an evaluation that goes on, or was killed; [] where there is none.
+
+        They have no scores yet. The first answers come after some seconds, more from time to time.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
+        stored = set(self.indices)
+        found = {i: some for i, some in unfinished_answers(self.path).items() if i not in stored}
+        return sorted(found[max(found)], key=_key) if found else []
 
     def scores(self, index: int = -1) -> dict[str, float]:
         """The values of an evaluation by log key, undefined ones as NaN.

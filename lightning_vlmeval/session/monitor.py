@@ -111,6 +111,9 @@ class Monitor:
                 mixed=mixed,
                 index=len(self.history.entries),
             )
+        short = trainer.sanity_checking and math.isfinite(trainer.num_sanity_val_steps)
+        if stage == "val" and not short:
+            self.recorder.begin(trainer, len(self.history.entries))
 
     def add(
         self, pl_module: Any, outputs: object, batch: object, batch_idx: int, dataloader_idx: int
@@ -126,6 +129,14 @@ class Monitor:
         """
         with quiet():
             self.sessions.update(pl_module, outputs, batch, batch_idx, dataloader_idx)
+        if self.sessions.log is not None:
+            self.recorder.add(self.sessions.log.samples)
+
+    def abandon(self) -> None:
+        """Forget an evaluation that will not end, and leave its answers to be looked at."""
+        if self.sessions.log is not None:
+            self.recorder.add(self.sessions.log.samples, now=True)
+        self.sessions.reset()
 
     def compute(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Make the samples added since `start` the current evaluation. A collective.
@@ -142,6 +153,8 @@ class Monitor:
             if self.sessions.log is not None:
                 self._samples = self.sessions.log.gather()
             self.sessions.reset()
+            if not self.fitting:
+                self.recorder.end()
             if self.fitting and not trainer.sanity_checking:
                 train_loss, nonfinite = self.training_loss.take(trainer.strategy)
         self.training = None
@@ -188,6 +201,7 @@ class Monitor:
             [] if self.patterns is None else self.patterns.findings,
             "" if self.patterns is None else self.patterns.sentence,
         )
+        self.recorder.end()
         self._samples = []
         if self.sessions.log is not None:
             self.sessions.log.keep()

@@ -14,6 +14,7 @@ from lightning_vlmeval.reporting.console import is_headline
 from lightning_vlmeval.runs.images import ImageMode
 from lightning_vlmeval.runs.record import fingerprint, run_record
 from lightning_vlmeval.runs.store import RunStore
+from lightning_vlmeval.runs.unfinished import PartWriter
 from lightning_vlmeval.session.history import Evaluations
 from lightning_vlmeval.session.trainer import class_names
 
@@ -55,6 +56,7 @@ class Recorder:
         self._tasks, self._name, self._box_format = list(tasks), name, box_format
         self.folder: Path | None = None
         self._store: RunStore | None = None
+        self._parts: PartWriter | None = None
 
     def open(self, trainer: Any) -> None:
         """Find the folder. A collective, since a logger's folder is decided on rank zero.
@@ -69,6 +71,33 @@ class Recorder:
             place = trainer.strategy.broadcast(_log_folder(trainer))
         if place is not None:
             self.folder = Path(place) / (f"{FOLDER}-{self._name}" if self._name else FOLDER)
+
+    def begin(self, trainer: Any, index: int) -> None:
+        """Begin an evaluation: what one that never ended left is removed.
+
+        Args:
+            trainer: The trainer.
+            index: The evaluation's number.
+        """
+        if self.folder is not None:
+            if self._parts is None:
+                self._parts = PartWriter(self.folder, trainer.global_rank, trainer.world_size)
+            self._parts.begin(index)
+
+    def add(self, samples: Sequence[Mapping[str, Any]], now: bool = False) -> None:
+        """Keep what this rank has answered so far; not at each call.
+
+        Args:
+            samples: All of the evaluation.
+            now: Whether to at this one.
+        """
+        if self._parts is not None:
+            self._parts.add(samples, now)
+
+    def end(self) -> None:
+        """End an evaluation that is stored, or need not be."""
+        if self._parts is not None and self.folder is not None:
+            self._parts.end()
 
     def write(
         self,

@@ -35,6 +35,11 @@ class SampleLog:
         self._shown: set[tuple[str, str]] = set()  # in evaluations that were kept
         self._new: set[tuple[str, str]] = set()  # in this one
 
+    @property
+    def samples(self) -> list[dict[str, Any]]:
+        """Those of this rank so far."""
+        return self._samples
+
     def begin(self) -> None:
         """Begin an evaluation."""
         self._samples, self._new = [], set()

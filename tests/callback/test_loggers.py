@@ -83,7 +83,7 @@ def test_exact_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "domain": "pixel",
         "class_id": 1,
         "box_caption": "box",
-        "scores": {"iou": dict((m[1], m[2]) for m in sample["matches"])[1]},
+        "scores": {"iou": {m[1]: m[2] for m in sample["matches"]}[1]},
     }
     _, table = tables[-1]
     assert table["columns"][:4] == ["id", "prompt", "target", "answer"]

@@ -10,6 +10,7 @@ from lightning_vlmeval.cli.main import DATA, OK, main
 from lightning_vlmeval.functional.grounding import GroundingScorer
 from lightning_vlmeval.runs.record import run_record
 from lightning_vlmeval.runs.store import RunStore
+from lightning_vlmeval.runs.unfinished import PartWriter
 from tests.runs.made_runs import grounding_run
 
 
@@ -56,10 +57,23 @@ def test_values_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
                     "val/x": {"value": None, "step": None},
                 },
                 "state": "ok",
+                "unfinished": 0,
             }
         ],
         "trends": {},
     }
+
+
+def test_an_evaluation_that_never_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(tmp_path, 0, 0)
+    writer = PartWriter(tmp_path / "version_0" / "vlmeval", 0, 1)
+    writer.begin(2)
+    writer.add([{"id": "a"}, {"id": "b"}], now=True)
+    assert main(["runs", str(tmp_path)]) == OK
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "version_0/vlmeval: an evaluation is not finished; 2 of its answers are there"
+    (run,) = listed(capsys, str(tmp_path))["runs"]  # type: ignore[misc]
+    assert run["unfinished"] == 2
 
 
 def test_a_trend_over_three_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
