@@ -27,7 +27,7 @@ from lightning_vlmeval.session.predictions import HOOK, Predictions
 from lightning_vlmeval.session.publisher import Publisher
 from lightning_vlmeval.session.recorder import Recorder
 from lightning_vlmeval.session.sample_log import SampleLog
-from lightning_vlmeval.session.tasks import make_metrics
+from lightning_vlmeval.session.tasks import make_metrics, structured_scorer
 from lightning_vlmeval.session.trainer import (
     check_every_rank,
     emit,
@@ -222,7 +222,9 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
         validation = sessions(self.metrics, predictions)
         if store or diagnose:
             shown = max_images if store and images == "thumbnails" else 0
-            validation.log = SampleLog(iou_threshold, box_coordinates, shown)
+            validation.log = SampleLog(
+                iou_threshold, box_coordinates, shown, structured_scorer(self.metrics)
+            )
         copies = {key: metric.clone() for key, metric in self.metrics.items()}
         self._run = Monitor(
             validation,

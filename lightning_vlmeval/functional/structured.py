@@ -290,6 +290,29 @@ class StructuredOutputScorer(Scorer):
         found = structure_consistency([one for one, _ in read], [group for _, group in read])
         return {**scores, **dict(zip(_CONSISTENCY, found, strict=True))}
 
+    def read(self, text: str) -> Any:
+        """An answer's value in JSON's terms; None where nothing of it counts.
+
+        Args:
+            text: The whole answer.
+
+        Raises:
+            InputTypeError: It is not a text.
+        """
+        return read_answer(text, self._parser, self.reading == "lenient").value
+
+    def read_target(self, target: Any) -> Any:
+        """A target's value in JSON's terms.
+
+        Args:
+            target: As for `rows`.
+
+        Raises:
+            InputTypeError: It is none of these.
+            InputError: Its text cannot be read.
+        """
+        return target_value(target, self._parser)
+
     def field_rows(self, table: Table) -> tuple[list[tuple[str, str]], Floats]:
         """The finer grain: a row of counts for each field of each sample; see `field_rows`.
 

@@ -16,7 +16,7 @@ from lightning_vlmeval.runs.run import Run
 from lightning_vlmeval.runs.store import EVALUATIONS
 
 _SIDE = 320  # pixels of a picture's longest side in the page
-_STATIC = ("id", "loader", "task", "prompt", "target", "group", "size", "image")
+_STATIC = ("id", "loader", "task", "prompt", "target", "target_value", "group", "size", "image")
 _LEFT_OUT = {*_STATIC[2:], "fed_size", "rows", "payloads", "named"}
 _SUMMARY = (
     "index",

@@ -22,7 +22,17 @@ from lightning_vlmeval.runs.record import FORMAT, RECORD, read_record
 EVALUATIONS, SAMPLES, IMAGES = "evals", "samples", "images"
 
 # What is the same at every evaluation, and stored once.
-_STATIC = ("task", "prompt", "target", "group", "annotator", "size", "fed_size", "image")
+_STATIC = (
+    "task",
+    "prompt",
+    "target",
+    "target_value",
+    "group",
+    "annotator",
+    "size",
+    "fed_size",
+    "image",
+)
 _LINES = re.compile(r"([0-9]{9})\.jsonl\.gz", re.ASCII)
 
 Key = tuple[str, str]
@@ -88,9 +98,10 @@ class RunStore:
         """Write an evaluation.
 
         A sample has an `id`, and where there are several dataloaders its `loader`; `task`,
-        `prompt`, `target`, `group`, `annotator`, `size`, `fed_size` and `image` (what `thumbnail`
-        takes, or a `Thumbnail`) are stored when it is first seen; every other field (`prediction`, `boxes`, `labels`,
-        `matches`, `scores`, `rows`, `loss`, `issues`, `truncated`, `unparsable`) at each
+        `prompt`, `target`, `target_value`, `group`, `annotator`, `size`, `fed_size` and `image`
+        (what `thumbnail` takes, or a `Thumbnail`) are stored when it is first seen; every other
+        field (`prediction`, `answer_value`, `boxes`, `labels`, `matches`, `scores`, `rows`,
+        `loss`, `issues`, `truncated`, `unparsable`) at each
         evaluation. `payloads` holds the bytes beside a metric's rows. None is not stored; NaN is
         stored as null. Samples are sorted by dataloader and id; of equal ones the first is kept.
 

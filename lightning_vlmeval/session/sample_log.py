@@ -1,5 +1,6 @@
 """What a person will look at: each answer beside what it should have been, from all ranks."""
 
+import json
 import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import torch.distributed as dist
 from lightning_vlmeval.errors import InputError
 from lightning_vlmeval.functional.boxes import BoxCoordinates, pairwise_iou, to_xyxy
 from lightning_vlmeval.functional.matching import match_boxes
+from lightning_vlmeval.functional.structured import StructuredOutputScorer
 from lightning_vlmeval.metrics.gathering import gather_bytes
 from lightning_vlmeval.runs.images import Thumbnail, is_chosen, thumbnail
 from lightning_vlmeval.session.outputs import Batch
@@ -24,11 +26,17 @@ class SampleLog:
         box_coordinates: How boxes are given.
         max_images: How many pictures to make small; 0 for none. Each is made once in a run, and
             again where its evaluation was not kept.
+        structured: Reads the values of structured answers, for those that are no plain JSON.
     """
 
     def __init__(
-        self, iou_threshold: float, box_coordinates: BoxCoordinates, max_images: int
+        self,
+        iou_threshold: float,
+        box_coordinates: BoxCoordinates,
+        max_images: int,
+        structured: StructuredOutputScorer | None = None,
     ) -> None:
+        self._structured = structured
         self._iou_threshold, self._box_coordinates = iou_threshold, box_coordinates
         self._max_images = max_images
         self._samples: list[dict[str, Any]] = []
@@ -105,6 +113,8 @@ class SampleLog:
             fields |= self._box_fields(batch.preds[i], boxes)
             if batch.texts is None:
                 fields["prediction"] = None
+        elif self._structured is not None and fields["task"] in (None, "freeform"):
+            fields |= _values(self._structured, fields["prediction"], batch.target[i])
         return fields
 
     def _box_fields(self, pred: Any, target: tuple[Floats, list[str] | None]) -> dict[str, Any]:
@@ -142,6 +152,32 @@ class SampleLog:
         except InputError:
             return {}  # a picture that cannot be drawn is no reason to stop
         return {"image": picture}
+
+
+def _values(scorer: StructuredOutputScorer, answer: Any, target: Any) -> dict[str, Any]:
+    """What is read in an answer and in a target's text, where they are not JSON as they stand."""
+    found = {}
+    for name, read, text in (
+        ("answer_value", scorer.read, answer),
+        ("target_value", scorer.read_target, target),
+    ):
+        if not isinstance(text, str) or _is_json(text):
+            continue
+        try:
+            value = read(text)
+        except Exception:  # noqa: BLE001  a format may be anybody's function; the metric tells
+            continue
+        if isinstance(value, (Mapping, list)):
+            found[name] = value
+    return found
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _at(values: Sequence[Any] | None, i: int) -> Any:

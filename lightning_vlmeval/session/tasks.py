@@ -7,6 +7,7 @@ from torchmetrics import Metric
 
 from lightning_vlmeval.errors import ConfigurationError, MissingExtraError
 from lightning_vlmeval.functional.error_budget import ErrorBudgetScorer
+from lightning_vlmeval.functional.structured import StructuredOutputScorer
 from lightning_vlmeval.metrics.answers import AnswerScore
 from lightning_vlmeval.metrics.bertscore import BERTScore
 from lightning_vlmeval.metrics.grounding import BoxAnswers, GroundingScore
@@ -164,6 +165,16 @@ def task_routes(
         name: route or (boxes if isinstance(metrics[name], GroundingScore) else texts)
         for name, route in routes.items()
     }
+
+
+def structured_scorer(metrics: Mapping[str, Metric]) -> StructuredOutputScorer | None:
+    """What reads structured answers; None where no metric does.
+
+    Args:
+        metrics: The metrics by name.
+    """
+    scorers = (getattr(metric, "scorer", None) for metric in metrics.values())
+    return next((one for one in scorers if isinstance(one, StructuredOutputScorer)), None)
 
 
 def task_of(target: object, tasks: Sequence[str]) -> str:

@@ -119,8 +119,8 @@ def test_answers_wait_for_their_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_place_that_cannot_be_written_is_told_once(tmp_path: Path) -> None:
     (tmp_path / "vlmeval.unfinished").write_text("not a folder")
     writer = PartWriter(tmp_path / "vlmeval", 0, 1)
+    writer.begin(0)
     with pytest.warns(UserWarning, match=r"Unfinished evaluations cannot be kept in .*unfinished"):
-        writer.begin(0)
         writer.add([{"id": "a"}], now=True)
     writer.add([{"id": "a"}, {"id": "b"}], now=True)
     writer.end()

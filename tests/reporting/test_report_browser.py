@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
+from lightning_vlmeval.functional.structured import StructuredOutputScorer
 from lightning_vlmeval.reporting.report import write_report
+from lightning_vlmeval.runs.record import run_record
 from lightning_vlmeval.runs.run import Run
+from lightning_vlmeval.runs.store import RunStore
+from lightning_vlmeval.session.outputs import Batch
+from lightning_vlmeval.session.sample_log import SampleLog
 from tests.reporting.browser import CHROMIUM, Browser
 from tests.reporting.made_runs import HOSTILE, make_run
 
@@ -211,6 +216,59 @@ def test_words_and_fields_are_compared(page: Browser) -> None:
         "['ins', 'del', '.words span', '.fields .right', '.fields .wrong', '.fields .missing', '.fields .extra'].map(k => document.querySelectorAll(k).length)"
     )
     assert all(kinds)
+
+
+STRUCTURED = [
+    # format, answer, target, and the rows of the table: state, field, target, answer
+    (
+        "yaml",
+        f"type: hole\nsize: {{width: 2}}\nnote: {json.dumps(HOSTILE[:40])}\n",
+        "type: dent\nsize: {width: 2}\ncount: 1\n",
+        [
+            ("wrong", "type", "dent", "hole"),
+            ("right", "size.width", "2", "2"),
+            ("missing", "count", "1", "\N{EN DASH}"),
+            ("extra", "note", "\N{EN DASH}", HOSTILE[:40]),
+        ],
+    ),
+    (
+        "csv",
+        "type,count\ndent,3\n",
+        [{"type": "dent", "count": "2"}],
+        [("right", "[0].type", "dent", "dent"), ("wrong", "[0].count", "2", "3")],
+    ),
+    ("json", "{'type': 'dent',}", {"type": "dent"}, [("right", "type", "dent", "dent")]),
+    (
+        "json",
+        '```json\n{"type": "dent"}\n```',
+        '{"type": "dent"}',
+        [("right", "type", "dent", "dent")],
+    ),
+    ("yaml", "there is: a: hole", {"type": "dent"}, None),
+]
+
+
+def test_yaml_and_csv_are_compared_field_by_field(browser: Browser, tmp_path: Path) -> None:
+    samples = []
+    for number, (kind, answer, target, _) in enumerate(STRUCTURED):
+        log = SampleLog(0.5, "xyxy", 0, StructuredOutputScorer(format=kind))
+        log.add(Batch([answer], [target]), [str(number)], "", None)
+        samples += log.samples
+    record = run_record("first", ["freeform"], {"structured": StructuredOutputScorer()})
+    RunStore(tmp_path, record).write({"index": 0, "step": 0, "values": {}}, samples)
+    write_report([Run(tmp_path)], tmp_path / "report.html")
+    browser.open((tmp_path / "report.html").as_uri())
+    browser.wait("document.documentElement.dataset.ready")
+    choose(browser, "sort", "id")
+    shown = browser.run(
+        "[...document.querySelectorAll('.card')].map(c => [c.querySelector('.answer > p.muted')?.textContent ?? null,"
+        " [...c.querySelectorAll('.fields tr:not(:first-child)')].map(r => [r.className, ...[...r.cells].slice(1).map(d => d.textContent)])])"
+    )
+    for (unread, rows), (*_, expected) in zip(shown, STRUCTURED, strict=True):
+        assert [tuple(row) for row in rows] == (expected or [])
+        assert unread == (None if expected else "No fields can be read in the answer.")
+    assert browser.run("window.PWNED") is None
+    assert browser.complaints == []
 
 
 def test_two_runs_stand_side_by_side(page: Browser) -> None:

@@ -19,6 +19,7 @@ from tensorboard.plugins import base_plugin
 from torch.utils.tensorboard import SummaryWriter
 
 from lightning_vlmeval.reporting import tensorboard_plugin
+from lightning_vlmeval.reporting.run_folders import RefusedError, RunFolder, run_folders
 from lightning_vlmeval.reporting.tensorboard_events import write_marker
 from tests.reporting.browser import CHROMIUM, Browser
 from tests.reporting.made_runs import HOSTILE, make_run
@@ -203,6 +204,29 @@ def test_it_needs_no_torch() -> None:
     assert not {name.split(".")[0] for name in done.stdout.split()} & heavy
 
 
+def test_remote_files_are_read_through_tensorboards_own_layer(logs: Path) -> None:
+    """As s3 and gs are: by an address, with no path of this machine."""
+    fsspec = pytest.importorskip("fsspec", reason="TensorBoard reads remote files by fsspec")
+    memory = fsspec.filesystem("memory")
+    memory.put(str(logs / "one" / "vlmeval"), "/runs/one/vlmeval", recursive=True)
+    try:
+        assert run_folders("memory://runs/one") == ["vlmeval"]
+        here, there = (
+            RunFolder(str(logs / "one"), "vlmeval"),
+            RunFolder("memory://runs/one", "vlmeval"),
+        )
+        assert there.indices("evals")[:5] == [0, 1, 2, 3, 4]
+        assert there.summaries() == here.summaries()
+        assert there.lines("evals", "3") == here.lines("evals", "3")
+        assert there.image(IMAGE) == here.image(IMAGE)
+        with pytest.raises(RefusedError):
+            there.image("d" * 32 + ".jpg")
+        with pytest.raises(RefusedError):
+            RunFolder("memory://runs/two", "vlmeval")
+    finally:
+        memory.rm("/runs", recursive=True)
+
+
 def test_several_log_folders(logs: Path, tmp_path: Path) -> None:
     spec = f"a:{logs / 'one'},b:{logs / 'two'}"
     with TensorBoard("--logdir_spec", spec, log=tmp_path / "log") as server:
@@ -251,6 +275,27 @@ def test_the_tab_in_a_browser(server: TensorBoard, logs: Path, tmp_path: Path) -
         # TensorBoard's own pages complain of their own libraries.
         ours = ("vlmeval", "iframe", "Content Security Policy", "Uncaught", "404", "500")
         assert [one for one in page.complaints if any(word in one for word in ours)] == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+def test_the_tab_is_as_dark_as_tensorboard(server: TensorBoard, tmp_path: Path) -> None:
+    """TensorBoard's own switch, against what the system asks for."""
+    runs_of(server)
+    back = f"{FRAME}.defaultView.getComputedStyle({FRAME}.body).backgroundColor"
+    with Browser(tmp_path) as page:
+        page.open(f"{server.url}#vlmeval")
+        page.wait(f"document.querySelector('iframe') && {FRAME}?.documentElement?.dataset.ready")
+        assert page.run(back) == "rgb(255, 255, 255)"
+        for mode, colour in (("Dark", "rgb(20, 24, 29)"), ("Light", "rgb(255, 255, 255)")):
+            page.run("document.querySelector('app-header-dark-mode-toggle button').click()")
+            item = (
+                "[...document.querySelectorAll('.mat-mdc-menu-panel button')]"
+                f".find(one => one.textContent.includes('{mode}'))"
+            )
+            page.wait(item)
+            page.run(f"{item}.click()")
+            page.wait(f"{back} === '{colour}'")
+            page.wait("!document.querySelector('.mat-mdc-menu-panel')")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")

@@ -22,7 +22,8 @@ function parsedObject(value) {
 // The fields of a target that is an object, or the text of one; null for other targets.
 export function targetFields(sample) {
   const { target } = sample;
-  if (boxesOf(sample) || Array.isArray(target)) return null;
+  if (sample.target_value) return flattened(sample.target_value);
+  if (boxesOf(sample) || (Array.isArray(target) && target.every((one) => typeof one === "string"))) return null;
   if (typeof target === "string" && !/^\s*[{[]/.test(target)) return null;
   const parsed = parsedObject(target);
   return parsed && flattened(parsed);
@@ -39,10 +40,10 @@ function flattened(value, path = "", found = new Map()) {
   return found;
 }
 
-// Each field as [path, state, wanted, given]; null where the answer is not JSON.
+// Each field as [path, state, wanted, given]; null where no fields were read in the answer.
 export function comparedFields(sample) {
   const wanted = targetFields(sample);
-  const parsed = wanted && parsedObject(sample.prediction ?? "");
+  const parsed = wanted && (sample.answer_value ?? parsedObject(sample.prediction ?? ""));
   if (!parsed) return null;
   const given = flattened(parsed);
   const rows = [...wanted].map(([path, value]) => {
@@ -55,7 +56,7 @@ export function comparedFields(sample) {
 
 export function references(sample) {
   const { target } = sample;
-  if (Array.isArray(target)) return target.map(String);
+  if (Array.isArray(target)) return target.map((one) => (typeof one === "string" ? one : JSON.stringify(one)));
   return [typeof target === "string" ? target : JSON.stringify(target ?? "")];
 }
 

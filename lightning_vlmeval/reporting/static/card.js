@@ -43,7 +43,7 @@ function pills(sample) {
 function difference(sample, fields) {
   if (boxesOf(sample)) return null;
   if (!targetFields(sample)) return node("p", {}, wordDifference(sample));
-  return fields ? fieldDifference(fields) : node("p", { class: "muted" }, "The answer cannot be read as JSON here.");
+  return fields ? fieldDifference(fields) : node("p", { class: "muted" }, "No fields can be read in the answer.");
 }
 
 function answerPart({ sample, name }, several, options) {
@@ -73,6 +73,6 @@ export function card(answers, options) {
     node("div", { class: "text" },
       node("p", {}, node("b", {}, said(sample.prompt ?? "")), " ",
         node("span", { class: "muted" }, visible(about.filter(Boolean).join(" \u00b7 ")))),
-      targetFields(sample) ? null : targets,
+      answers.every((one) => comparedFields(one.sample)) ? null : targets,
       ...answers.map((one) => answerPart(one, answers.length > 1, options))));
 }

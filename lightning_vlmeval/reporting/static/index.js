@@ -81,7 +81,24 @@ class Files {
   }
 }
 
+// As light or dark as TensorBoard's page around this frame, whose switch sets a class of its body.
+function followTheme() {
+  let page = null;
+  try {
+    page = window.parent === window ? null : window.parent.document.body;
+  } catch {
+    return; // a page of another origin: the system's setting holds
+  }
+  if (!page) return;
+  const follow = () => {
+    document.documentElement.style.colorScheme = page.classList.contains("dark-mode") ? "dark" : "light";
+  };
+  new MutationObserver(follow).observe(page, { attributes: true, attributeFilter: ["class"] });
+  follow();
+}
+
 export async function render() {
+  followTheme();
   document.head.append(node("link", { rel: "stylesheet", href: address("./viewer.css").href }));
   document.documentElement.lang = "en";
   const host = node("div", { id: "viewer" });
