@@ -58,3 +58,29 @@ def test_fine_tuning(name: str, answered: list[str], tmp_path: Path) -> None:
     assert float(last[3]) < float(first[3]) - 1, "the validation loss"
     assert all(0 <= float(value) <= 1 for row in (first, last) for value in row[4:6])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_compare_runs(tmp_path: Path) -> None:
+    """The larger learning rate lowers the loss more in ten steps."""
+    ran = subprocess.run(
+        [sys.executable, EXAMPLES / "compare_runs.py", "runs", "10"],
+        cwd=tmp_path,
+        env={**os.environ, **OFFLINE},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    _, compared = ran.stdout.split("$ lightning-vlmeval compare runs/version_0 runs/version_1\n")
+    lines = compared.splitlines()
+    assert lines[0].split() == ["A", "version_0,", "evaluation", "1,", "step", "10"]
+    assert lines[1].split() == ["B", "version_1,", "evaluation", "1,", "step", "10"]
+    loss = next(line.split() for line in lines if line.startswith("loss/loss"))
+    assert float(loss[3]) < 0
+    assert loss[-1] == "better"
+    assert lines[-2] == (
+        "$ lightning-vlmeval report runs/version_0 runs/version_1 -o runs/report.html"
+    )
+    page = (tmp_path / "runs" / "report.html").read_text(encoding="utf-8")
+    assert "version_0" in page
+    assert "version_1" in page
