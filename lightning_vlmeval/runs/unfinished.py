@@ -4,7 +4,7 @@ import contextlib
 import re
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,16 @@ from lightning_vlmeval.runs.files import (
     StoreError,
     packed_lines,
     read_objects,
-    remove_strays,
     write_whole,
 )
 
 SECONDS = 15.0
 """How long answers are held before they are written."""
 
-_PART = re.compile(r"([0-9]{9})\.rank([0-9]+)\.[0-9]{6}\.jsonl\.gz", re.ASCII)
+# A part, or what a killed process left of one.
+_PART = re.compile(
+    r"\.?([0-9]{9})\.rank([0-9]+)\.[0-9]{6}\.jsonl\.gz(?:\.[0-9]+-[0-9a-f]{8}\.tmp)?", re.ASCII
+)
 
 
 class PartWriter:
@@ -68,8 +70,6 @@ class PartWriter:
             self._remove(
                 lambda _, rank: rank == self._rank or (self._rank == 0 and rank >= self._ranks)
             )
-            if self._rank == 0:
-                remove_strays(self._folder)
 
     def add(self, samples: Sequence[Mapping[str, Any]], now: bool = False) -> None:
         """Write those that are not written yet, if it is time to.
@@ -98,8 +98,8 @@ class PartWriter:
                 with contextlib.suppress(OSError):
                     self._folder.rmdir()  # where it is empty
 
-    def _remove(self, unwanted: Any) -> None:
-        for path, index, rank in _parts(self._folder):
+    def _remove(self, unwanted: Callable[[int, int], bool]) -> None:
+        for path, index, rank in _parts(self._folder, "*"):
             if unwanted(index, rank):
                 path.unlink(missing_ok=True)
 
@@ -126,7 +126,7 @@ def unfinished_answers(folder: Path) -> dict[int, list[dict[str, Any]]]:
         StoreError: A file cannot be read.
     """
     found: dict[int, list[dict[str, Any]]] = {}
-    for path, index, _ in _parts(_beside(folder)):
+    for path, index, _ in _parts(_beside(folder), "*.gz"):
         try:
             found.setdefault(index, []).extend(sample for _, sample in read_objects(path))
         except StoreError:
@@ -140,9 +140,9 @@ def _beside(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.unfinished")
 
 
-def _parts(folder: Path) -> list[tuple[Path, int, int]]:
+def _parts(folder: Path, names: str) -> list[tuple[Path, int, int]]:
     """The parts in a folder, each with its evaluation and its rank."""
-    named = ((path, _PART.fullmatch(path.name)) for path in sorted(folder.glob("*.jsonl.gz")))
+    named = ((path, _PART.fullmatch(path.name)) for path in sorted(folder.glob(names)))
     return [(path, int(match[1]), int(match[2])) for path, match in named if match]
 
 

@@ -89,7 +89,11 @@ def test_each_rank_writes_and_sweeps_its_own(tmp_path: Path) -> None:
     assert parts == [f"000000001.rank{r}.00000{p}.jsonl.gz" for r in (0, 1) for p in (0, 1)]
     assert [one["id"] for one in unfinished_answers(folder)[1]] == ["a", "aa", "b", "bb"]
 
+    for rank in (0, 1):
+        stray = f".000000001.rank{rank}.000002.jsonl.gz.12-0123abcd.tmp"
+        (tmp_path / "vlmeval.unfinished" / stray).write_bytes(b"half")
     first.begin(1)  # a rank that starts late must not remove what the other has written
+    assert [path.name[:16] for path in tmp_path.rglob("*.tmp")] == [".000000001.rank1"]
     assert [one["id"] for one in unfinished_answers(folder)[1]] == ["b", "bb"]
     PartWriter(folder, 0, 1).begin(1)  # with fewer processes than before
     assert unfinished_answers(folder) == {}
