@@ -1,6 +1,7 @@
 """Boxes as arrays: reading what a caller gives, one coordinate format, validity, and IoU."""
 
 import itertools
+import sys
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
@@ -194,22 +195,48 @@ class BoxBatch:
             >>> batch.n_pred, batch.n_target
             (array([1, 0]), array([0, 1]))
         """
-        arrays, labels, flags = [], [], []
-        for index, value in itertools.chain(enumerate(preds), enumerate(target)):
-            boxes, names, unparsable = _read_sample(value, index)
-            arrays.append(boxes)
-            labels.append(names)
-            flags.append(unparsable)
         n = len(preds)
-        counts = np.array([len(boxes) for boxes in arrays], dtype=np.intp)
-        _check_labels(labels[:n], labels[n:], counts[:n] * counts[n:])
+        values = [*preds, *target]
+        labels: list[list[Hashable] | None] = [None] * len(values)
+        unparsable = np.zeros(n, dtype=bool)
+        if any(issubclass(kind, Mapping) for kind in set(map(type, values))):
+            for position, value in enumerate(values):
+                if isinstance(value, Mapping):
+                    mapping = _read_mapping(value, position % n)
+                    values[position], labels[position], flag = mapping
+                    unparsable[position % n] |= flag and position < n
+        boxes, lengths = _joined_tensors(values) or _joined(values, n)
+        counts = np.array(lengths, dtype=np.intp)
+        if any(names is not None for names in labels):
+            _check_labels(labels, lengths)
         return cls(
-            to_xyxy(np.concatenate([_NO_BOXES, *arrays], dtype=np.float64), box_coordinates),
+            to_xyxy(boxes, box_coordinates),
             counts[:n],
             counts[n:],
             labels[:n],
             labels[n:],
-            np.array(flags[:n], dtype=bool),
+            unparsable,
+        )
+
+    @classmethod
+    def joined(cls, batches: Sequence["BoxBatch"]) -> "BoxBatch":
+        """Several batches as one.
+
+        Args:
+            batches: At least one.
+        """
+        if len(batches) == 1:
+            return batches[0]
+        first_target = [int(one.n_pred.sum()) for one in batches]
+        preds = [one.boxes[:i] for one, i in zip(batches, first_target, strict=True)]
+        target = [one.boxes[i:] for one, i in zip(batches, first_target, strict=True)]
+        return cls(
+            np.concatenate(preds + target),
+            np.concatenate([one.n_pred for one in batches]),
+            np.concatenate([one.n_target for one in batches]),
+            list(itertools.chain.from_iterable(one.pred_labels for one in batches)),
+            list(itertools.chain.from_iterable(one.target_labels for one in batches)),
+            np.concatenate([one.unparsable for one in batches]),
         )
 
     def parts(self, n_pairs: int, large: int) -> Iterator["BoxBatch"]:
@@ -241,14 +268,17 @@ class BoxBatch:
             )
 
 
-def _check_labels(
-    preds: list[list[Hashable] | None],
-    target: list[list[Hashable] | None],
-    n_pairs: NDArray[np.intp],
-) -> None:
-    """Raise where a sample has boxes on both sides, and labels on one of them."""
-    for index, (one, other) in enumerate(zip(preds, target, strict=True)):
-        if (one is None) != (other is None) and n_pairs[index]:
+def _check_labels(labels: list[list[Hashable] | None], counts: list[int]) -> None:
+    """Raise where labels and boxes differ in number, or one side of a sample has no labels."""
+    n = len(labels) // 2
+    for position, (names, count) in enumerate(zip(labels, counts, strict=True)):
+        if names is not None and len(names) != count:
+            raise InputError(
+                f"Expected one label for each box, but got {len(names)} labels for {count} boxes",
+                position % n,
+            )
+    for index, (one, other) in enumerate(zip(labels[:n], labels[n:], strict=True)):
+        if (one is None) != (other is None) and counts[index] and counts[n + index]:
             raise InputError(
                 f"Expected labels with both predictions and targets or with neither, "
                 f"but got them with {'targets' if one is None else 'predictions'} only",
@@ -256,21 +286,39 @@ def _check_labels(
             )
 
 
-def _read_sample(value: Any, index: int) -> tuple[NDArray[Any], list[Hashable] | None, bool]:
-    """A sample's boxes, its labels, and whether it is marked as unparsable."""
-    if not isinstance(value, Mapping):
-        return _read_boxes(value, index), None, False
+def _read_mapping(value: Mapping[Any, Any], index: int) -> tuple[Any, list[Hashable] | None, bool]:
+    """A sample's boxes as they are, its labels, and whether it is marked as unparsable."""
     unparsable = bool(value.get("unparsable", False))
     if "boxes" not in value and not unparsable:
         raise InputError(f"Expected a mapping with 'boxes', but got the keys {list(value)}", index)
-    boxes = _read_boxes(value.get("boxes", ()), index)
-    labels = _read_labels(value.get("labels"), index)
-    if labels is not None and len(labels) != len(boxes):
-        raise InputError(
-            f"Expected one label for each box, but got {len(labels)} labels for {len(boxes)} boxes",
-            index,
-        )
-    return boxes, labels, unparsable
+    return value.get("boxes", ()), _read_labels(value.get("labels"), index), unparsable
+
+
+def _joined_tensors(values: list[Any]) -> tuple[Floats, list[int]] | None:
+    """Tensors of boxes laid end to end, and how many each has; None where they are not alike.
+
+    One copy from a device, rather than one a sample.
+    """
+    if not values or not hasattr(values[0], "detach"):
+        return None
+    torch = sys.modules["torch"]  # which made the tensor
+    try:
+        if len({value.dtype for value in values}) > 1:  # cat would round to a common one
+            return None
+        joined = torch.cat(values)
+    except (AttributeError, TypeError, RuntimeError):  # no tensors, or unlike shapes or devices
+        return None
+    array = _as_array(joined, 0)
+    if array.ndim != 2 or array.shape[1] != 4 or array.dtype.kind not in "fiu":
+        return None
+    return array.astype(np.float64, copy=False), [value.size(0) for value in values]
+
+
+def _joined(values: list[Any], n: int) -> tuple[Floats, list[int]]:
+    """Boxes of any kind laid end to end, and how many each sample has; `n` samples on each side."""
+    arrays = [_read_boxes(value, position % n) for position, value in enumerate(values)]
+    boxes: Floats = np.concatenate([_NO_BOXES, *arrays], dtype=np.float64)
+    return boxes, list(map(len, arrays))
 
 
 def _read_boxes(value: Any, index: int) -> NDArray[Any]:

@@ -185,10 +185,30 @@ class GroundingScorer(Scorer):
             InputTypeError: Boxes or labels are of a wrong type.
             InputError: Boxes or labels have a wrong shape, or only one side has labels.
         """
+        return self.tabulate_collected([self.collect(preds, target)])[0]
+
+    def collect(
+        self,
+        preds: Sequence[Any],
+        target: Sequence[Any],
+        *,
+        prompts: Sequence[str] | None = None,
+        truncated: Sequence[bool] | None = None,
+    ) -> BoxBatch:
+        """The boxes of a batch; the arguments are those of `rows`."""
         check_lengths(preds, target)
-        batch = BoxBatch.read(preds, target, self.box_coordinates)
-        scenes = (_Scenes(part) for part in batch.parts(_PAIRS, LARGE))
-        return np.concatenate([one.rows(self.iou_threshold, self.assignment) for one in scenes])
+        return BoxBatch.read(preds, target, self.box_coordinates)
+
+    def tabulate_collected(self, batches: Sequence[BoxBatch]) -> tuple[Floats, None]:
+        """The rows of all samples of some batches.
+
+        Args:
+            batches: What `collect` gave, at least once.
+        """
+        parts = BoxBatch.joined(batches).parts(_PAIRS, LARGE)
+        scenes = map(_Scenes, parts)
+        rows = [one.rows(self.iou_threshold, self.assignment) for one in scenes]
+        return np.concatenate(rows), None
 
     def from_sums(self, sums: Floats) -> Scores:
         """The scores of column sums, vectorised over the leading axes; the class says what they are.

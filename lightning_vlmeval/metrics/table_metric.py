@@ -25,6 +25,24 @@ def _keep_own(states: Tensor) -> Tensor:
     return states[-1]
 
 
+# How many samples are kept back at most: memory is bounded, and more are not faster.
+_MOST_PENDING = 1024
+
+
+class _Pending:
+    """Samples that were added and have no rows yet."""
+
+    def __init__(self) -> None:
+        self.batches: list[Any] = []
+        self.ids: list[str] = []
+        self.groups: list[str] = []
+
+    def add(self, batch: Any, ids: Sequence[str], groups: Sequence[str]) -> None:
+        self.batches.append(batch)
+        self.ids += ids
+        self.groups += groups
+
+
 class TableMetric(Metric):
     """A metric whose state is a table, one row of float64 statistics per sample, under its id.
 
@@ -54,14 +72,13 @@ class TableMetric(Metric):
     expects: ClassVar[str] = "target"
     """Which part of a batch an evaluation session feeds it as `target`."""
 
-    rows: list[Tensor]
-    keys: list[Tensor]
     _known: set[str]
     _known_of: tuple[list[Tensor], int]  # the state that `_known` was read from
 
     def __init__(self, scorer: Scorer, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.scorer = scorer
+        self._pending = _Pending()
         self.add_state("rows", default=[], dist_reduce_fx="cat")  # pieces of shape (n, K), float64
         self.add_state("keys", default=[], dist_reduce_fx="cat")  # packed ids, groups and payloads
         # MetricCollection merges metrics whose states are equal after the first batch into one
@@ -94,21 +111,57 @@ class TableMetric(Metric):
         """
         check_lengths(preds, target)
         names = self._names(ids, len(preds))
+        shared = ("",) * len(names) if groups is None else _strings(groups, len(names), "groups")
         try:
-            rows, payloads = self.scorer.tabulate(
-                preds, target, prompts=prompts, truncated=truncated
-            )
+            batch = self.scorer.collect(preds, target, prompts=prompts, truncated=truncated)
         except InputError as error:
             raise error.named(None if ids is None else names) from error.__cause__
-        self._append(
-            Table(
+        self._known_ids().update(names)
+        self._pending.add(batch, names, shared)
+        if len(self._pending.ids) >= _MOST_PENDING:
+            self.settle()
+
+    @property
+    def rows(self) -> list[Tensor]:
+        """The state: pieces of the table, each float64 of shape (n, K)."""
+        self.settle()
+        return self._rows
+
+    @rows.setter
+    def rows(self, pieces: list[Tensor]) -> None:
+        self._pending, self._rows = _Pending(), pieces
+
+    @property
+    def keys(self) -> list[Tensor]:
+        """The state's other half: packed ids, groups and payloads, in the same pieces."""
+        self.settle()
+        return self._keys
+
+    @keys.setter
+    def keys(self, pieces: list[Tensor]) -> None:
+        self._pending, self._keys = _Pending(), pieces
+
+    def settle(self) -> None:
+        """Make rows of what was added and is kept back: most scorers are faster on many samples.
+
+        Whatever needs the rows calls it: `compute`, a gather, a copy, a checkpoint. Scoring may
+        fail here (an encoder that cannot be loaded); then the samples stay, and the next call fails.
+        """
+        pending = self._pending
+        if pending.ids:
+            rows, payloads = self.scorer.tabulate_collected(pending.batches)
+            table = Table(
                 self.scorer.columns,
-                tuple(names),
+                tuple(pending.ids),
                 rows,
-                _strings(groups, len(names), "groups") if groups is not None else (),
+                tuple(pending.groups),
                 tuple(payloads or ()),
             )
-        )
+            known = self._known_ids()
+            self._rows.append(torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float64)))
+            self._keys.append(_pack_keys(table))
+            self._pending, self._known = _Pending(), known
+            self._known_of = (self._rows, len(self._rows))
 
     def _names(self, ids: Sequence[Any] | Tensor | None, count: int) -> list[str]:
         """The ids as strings, checked; made up where there are none."""
@@ -125,27 +178,21 @@ class TableMetric(Metric):
             )
         return list(names)
 
-    def _append(self, table: Table) -> None:
-        known = self._known_ids()
-        self.rows.append(torch.from_numpy(np.ascontiguousarray(table.rows, dtype=np.float64)))
-        self.keys.append(_pack_keys(table))
-        known.update(table.ids)
-        self._known_of = (self.rows, len(self.rows))
-
     def _known_ids(self) -> set[str]:
         """The ids seen so far, read back from the state where something else replaced it."""
         rows, pieces = self._known_of
-        if rows is not self.rows or pieces != len(self.rows):
+        if rows is not self._rows or pieces != len(self._rows):
             self._known = set(self._local_table().ids)
-            self._known_of = (self.rows, len(self.rows))
+            self._known_of = (self._rows, len(self._rows))
         return self._known
 
     def _forget_ids(self) -> None:
         self._known = set()
-        self._known_of = (self.rows, 0)
+        self._known_of = (self._rows, 0)
 
     def reset(self) -> None:
         """Forget all samples."""
+        self._pending = _Pending()
         super().reset()
         self._forget_ids()
 
@@ -240,6 +287,10 @@ class TableMetric(Metric):
 
     def _move_list_states_to_cpu(self) -> None:
         """Nothing to do: the table is on the CPU."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        self.settle()
+        return super().__getstate__()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -343,10 +394,15 @@ def _strings(values: Sequence[Any] | Tensor, count: int, name: str) -> tuple[str
         raise InputError(
             f"Expected one of `{name}` for each of {count} samples, but got {len(plain)}"
         )
-    for position, value in enumerate(plain):
-        if value is None or value == "":
-            raise InputError(f"Expected `{name}` without gaps, but got {value!r}", position)
-    return tuple(str(value.item() if hasattr(value, "item") else value) for value in plain)
+    strings = tuple(
+        value if type(value) is str else str(value.item() if hasattr(value, "item") else value)
+        for value in plain
+    )
+    if "" in strings or "None" in strings:
+        for position, value in enumerate(plain):
+            if value is None or value == "":
+                raise InputError(f"Expected `{name}` without gaps, but got {value!r}", position)
+    return strings
 
 
 def _pack_keys(table: Table) -> Tensor:
