@@ -21,6 +21,8 @@ from lightning_vlmeval.table import Floats
 # Characters of the pairs that are encoded at once: they bound the memory that a call takes.
 _CHARACTERS = 2**18
 
+_DTYPES = ("float32", "bfloat16", "float16")
+
 # The names of the number of layers in a model's config.json.
 _LAYER_COUNTS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers", "encoder_layers")
 
@@ -64,6 +66,11 @@ class BERTScorer(Scorer):
         device: Where the encoder runs; None for the current CUDA device, else the CPU.
         batch_tokens: The number of tokens in one forward pass; None suits the device.
         memory_bytes: What the references' vectors, kept between evaluations, may take.
+        dtype: What the encoder runs in and its vectors are kept in: "float32", or "bfloat16" or
+            "float16", which take half the memory and less time on most accelerators. The values
+            then differ: with the small encoder in bfloat16 by up to 2e-2 for a pair of short texts,
+            and by up to 1e-3 in the mean of many.
+        offloaded: Whether the encoder's weights wait on the CPU while nothing is scored.
 
     Raises:
         ConfigurationError: An option is out of its range, or a baseline is asked for and not named.
@@ -88,6 +95,8 @@ class BERTScorer(Scorer):
     device: str | None = field(default=None, compare=False)
     batch_tokens: int | None = field(default=None, compare=False)
     memory_bytes: int = field(default=2**28, compare=False)
+    dtype: str = "float32"
+    offloaded: bool = field(default=False, compare=False)
 
     encoder: Encoder = field(init=False, repr=False, compare=False)
 
@@ -104,6 +113,10 @@ class BERTScorer(Scorer):
                     f"Expected `{name}` to be None or a whole number of at least {least}, "
                     f"but got {value!r}"
                 )
+        if self.dtype not in _DTYPES:
+            raise ConfigurationError(
+                f"Expected `dtype` to be one of {', '.join(_DTYPES)}, but got {self.dtype!r}"
+            )
         if self.rescale_with_baseline and self.lang is None and self.baseline_path is None:
             raise ConfigurationError(
                 "Expected `lang`, as 'en', or `baseline_path` with `rescale_with_baseline=True`, "
@@ -119,6 +132,7 @@ class BERTScorer(Scorer):
             self.device,
             self.batch_tokens,
             self.memory_bytes,
+            self.dtype,
         )
         object.__setattr__(self, "encoder", encoder)
 
@@ -163,16 +177,41 @@ class BERTScorer(Scorer):
             MissingExtraError: No encoder is named or installed.
             ConfigurationError: The encoder or the baseline cannot be loaded.
         """
-        preds, references = check_texts(preds, target)
-        if not preds:
-            return np.empty((0, 4))
-        starts = np.cumsum([0, *map(len, references[:-1])])
-        pairs = [(a, r) for a, texts in zip(preds, references, strict=True) for r in texts]
+        return self.tabulate_collected([check_texts(preds, target)])[0]
+
+    def collect(
+        self,
+        preds: Sequence[str],
+        target: Sequence[str | Sequence[str]],
+        *,
+        prompts: Sequence[str] | None = None,
+        truncated: Sequence[bool] | None = None,
+    ) -> tuple[list[str], list[list[str]]]:
+        """The texts of a batch, with the encoder loaded; the arguments are those of `rows`."""
+        texts = check_texts(preds, target)
+        self.prepare()
+        return texts
+
+    def tabulate_collected(
+        self, batches: Sequence[tuple[list[str], list[list[str]]]]
+    ) -> tuple[Floats, None]:
+        """The rows of all samples of some batches: equal texts among them are encoded once.
+
+        Args:
+            batches: What `collect` gave, at least once.
+        """
+        samples = [one for batch in batches for one in zip(*batch, strict=True)]
+        if not samples:
+            return np.empty((0, 4)), None
+        starts = np.cumsum([0, *(len(texts) for _, texts in samples[:-1])])
+        pairs = [(answer, text) for answer, texts in samples for text in texts]
         best = np.maximum.reduceat(self._pair_values(pairs), starts)
         if self.rescale_with_baseline:
             baseline = self._baseline()
             best = (best - baseline) / (1 - baseline)
-        return np.column_stack([np.ones(len(best)), best])
+        if self.offloaded:
+            self.offload()
+        return np.column_stack([np.ones(len(best)), best]), None
 
     def from_sums(self, sums: Floats) -> Scores:
         """The mean precision, recall and F1.
@@ -199,6 +238,7 @@ class BERTScorer(Scorer):
             ("max_length", "model" if self.max_length is None else str(self.max_length)),
             ("idf", "no"),
             ("rescale", self._rescaling()),
+            *([] if self.dtype == "float32" else [("dtype", self.dtype)]),
             ("transformers", version("transformers")),
             ("version", version("bert-score")),
         )

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import linear_sum_assignment
 
 from lightning_vlmeval.errors import ConfigurationError, InputError
-from lightning_vlmeval.functional.boxes import pairwise_iou
+from lightning_vlmeval.functional.boxes import box_columns
+from lightning_vlmeval.functional.matching import GroupedOverlaps
 from lightning_vlmeval.functional.scorer import check_lengths
 from lightning_vlmeval.parsing.frames import Frame, Order
 from lightning_vlmeval.table import Floats
@@ -192,12 +192,11 @@ class _Pairs:
         both = [index for index in range(len(preds)) if len(numbers[index]) and len(truth[index])]
         kept = both[:: -(-len(both) // _MAX_SAMPLES) or 1]
         self.num = sum(min(len(numbers[index]), len(truth[index])) for index in kept)
-        self._truth = [truth[index] for index in kept]
-        self._numbers = np.concatenate([np.zeros((0, 4)), *(numbers[index] for index in kept)])
-        counts = [len(numbers[index]) for index in kept]
-        self._ends = np.cumsum(counts)
-        self._sizes = size[kept].repeat(counts, axis=0)
-        self._fed = fed[kept].repeat(counts, axis=0)
+        sides = [[side[index] for index in kept] for side in (numbers, truth)]
+        self._numbers, self._truth = (np.concatenate([np.zeros((0, 4)), *one]) for one in sides)
+        self._counts = [np.array(list(map(len, one)), dtype=np.intp) for one in sides]
+        self._sizes = size[kept].repeat(self._counts[0], axis=0)
+        self._fed = fed[kept].repeat(self._counts[0], axis=0)
 
     def overlaps(self, frame: Frame) -> Floats:
         """The IoU of each target with the prediction assigned to it, 0 where there is none.
@@ -206,14 +205,9 @@ class _Pairs:
             frame: How the numbers are read.
         """
         corners = read_numbers(self._numbers, frame, self._sizes, self._fed)
-        result = []
-        for boxes, truth in zip(np.split(corners, self._ends[:-1]), self._truth, strict=True):
-            iou = pairwise_iou(boxes, truth)
-            assigned = np.zeros(len(truth))
-            rows, columns = linear_sum_assignment(iou, maximize=True)
-            assigned[columns] = iou[rows, columns]
-            result.append(assigned)
-        return np.concatenate(result)
+        columns, _ = box_columns(np.concatenate([corners, self._truth]))
+        preds, target = np.split(np.arange(columns.shape[1]), [len(corners)])
+        return GroupedOverlaps(columns, preds, target, *self._counts).assigned_iou()
 
 
 def _boxes(name: str, value: ArrayLike, index: int) -> Floats:

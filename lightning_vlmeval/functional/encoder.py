@@ -81,6 +81,8 @@ class Encoder:
             CPU and 16384 elsewhere.
         memory_bytes: What the references' vectors, kept between calls, may take. When they fill it,
             no more are kept: each evaluation asks for the same ones in the same order.
+        dtype: What the model runs in and the vectors are kept in, as "bfloat16"; they are compared
+            in float32.
     """
 
     model_name_or_path: str | None = None
@@ -89,6 +91,7 @@ class Encoder:
     device: str | None = None
     batch_tokens: int | None = None
     memory_bytes: int = 2**28
+    dtype: str = "float32"
 
     def __post_init__(self) -> None:
         self._loaded: _Loaded | None = None
@@ -157,7 +160,7 @@ class Encoder:
             name, layers = resolve_encoder(self.model_name_or_path), self.num_layers
             if layers is None and not Path(name).is_dir():
                 layers = tuned_layers(name)
-            self._loaded = _load(name, layers, self.max_length)
+            self._loaded = _load(name, layers, self.max_length, self.dtype)
         return self._loaded
 
     def _tokens(self, pairs: Sequence[tuple[str, str]], loaded: _Loaded) -> dict[str, _Tokens]:
@@ -222,7 +225,7 @@ def tuned_layers(name: str) -> int | None:
     return layers.get(name)
 
 
-def _load(name: str, num_layers: int | None, max_length: int | None) -> _Loaded:
+def _load(name: str, num_layers: int | None, max_length: int | None, dtype: str) -> _Loaded:
     """A model cut after a layer, with its tokenizer, both as bert-score has them."""
     torch, transformers = map(importlib.import_module, ("torch", "transformers"))
     local = Path(name).is_dir()
@@ -240,7 +243,7 @@ def _load(name: str, num_layers: int | None, max_length: int | None) -> _Loaded:
     if hasattr(model, "encoder") and hasattr(model, "decoder"):
         model = model.encoder
     return _Loaded(
-        model.float().eval(),
+        model.to(getattr(torch, dtype)).eval(),
         _tokenize(tokenizer, max_length),
         [i for i in (tokenizer.cls_token_id, tokenizer.sep_token_id) if i is not None],
         tokenizer.pad_token_id or 0,
@@ -309,7 +312,8 @@ def _encode(texts: Sequence[str], loaded: _Loaded, batch_tokens: int | None) -> 
         mask = torch.arange(lengths[-1]) < torch.tensor(lengths)[:, None]
         mask = mask.to(device)
         output = loaded.model(padded, attention_mask=mask.long())[0]
-        vectors = torch.nn.functional.normalize(output[mask], dim=-1).cpu()
+        vectors = torch.nn.functional.normalize(output[mask].float(), dim=-1)
+        vectors = vectors.to(output.dtype).cpu()
         for i, part in zip(batch, vectors.split(lengths), strict=True):
             counted = ~torch.isin(ids[i], marks) & (len(ids[i]) != 2)
             tokens[texts[i]] = _Tokens(part, counted.float())
@@ -322,7 +326,8 @@ def _best_cosines(
     """Precision and recall of pairs of texts of the same two lengths, shape (n, 2)."""
     torch = importlib.import_module("torch")
     left, right = (
-        torch.stack([text.vectors for text in side]).to(device) for side in (answers, references)
+        torch.stack([text.vectors for text in side]).to(device).float()
+        for side in (answers, references)
     )
     weights = [
         torch.stack([text.counted for text in side]).to(device) for side in (answers, references)

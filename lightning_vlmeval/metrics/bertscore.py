@@ -23,6 +23,11 @@ class BERTScore(TextMetric):
         baseline_path: A baseline file of one's own.
         max_length: The number of tokens after which a text is cut.
         device: Where the encoder runs; None for the current CUDA device, else the CPU.
+        batch_tokens: The number of tokens in one forward pass; None suits the device.
+        memory_bytes: What the references' vectors, kept between evaluations, may take.
+        dtype: What the encoder runs in: "float32", "bfloat16" or "float16"; `BERTScorer` says what
+            that changes.
+        offload: Whether the encoder leaves the accelerator while nothing is scored.
         **kwargs: torchmetrics' own arguments.
 
     Raises:
@@ -44,6 +49,10 @@ class BERTScore(TextMetric):
         baseline_path: str | None = None,
         max_length: int | None = None,
         device: str | None = None,
+        batch_tokens: int | None = None,
+        memory_bytes: int = 2**28,
+        dtype: str = "float32",
+        offload: bool = False,
         **kwargs: Any,
     ) -> None:
         resolve_encoder(model_name_or_path)
@@ -55,5 +64,9 @@ class BERTScore(TextMetric):
             baseline_path=baseline_path,
             max_length=max_length,
             device=device,
+            batch_tokens=batch_tokens,
+            memory_bytes=memory_bytes,
+            dtype=dtype,
+            offloaded=offload,
         )
         super().__init__(scorer, **kwargs)

@@ -30,10 +30,42 @@ def unpack(buffer: bytes) -> Iterable[bytes]:
     Args:
         buffer: What `pack` made.
     """
+    return (buffer[start:end] for start, end in _bounds(buffer))
+
+
+def pack_texts(texts: Sequence[str]) -> bytes:
+    """`pack` for texts of any characters.
+
+    Args:
+        texts: The texts.
+
+    Example:
+        >>> unpack_texts(pack_texts(["a", "", "ü"]))
+        ['a', '', 'ü']
+    """
+    return pack([text.encode("utf-8", "surrogatepass") for text in texts])
+
+
+def unpack_texts(buffer: bytes) -> list[str]:
+    """The texts of a packed buffer.
+
+    Args:
+        buffer: What `pack_texts` made.
+    """
+    bounds = list(_bounds(buffer))
+    first = bounds[0][0] if bounds else len(buffer)
+    if buffer[first:].isascii():  # then a byte is a character
+        text = buffer[first:].decode("ascii")
+        return [text[start - first : end - first] for start, end in bounds]
+    return [buffer[start:end].decode("utf-8", "surrogatepass") for start, end in bounds]
+
+
+def _bounds(buffer: bytes) -> Iterable[tuple[int, int]]:
+    """Where each part of a packed buffer begins and ends."""
     count = int(np.frombuffer(buffer, np.int64, count=1)[0])
     ends = 8 * (count + 1) + np.cumsum(np.frombuffer(buffer, np.int64, count=count + 1)[1:])
     starts = [8 * (count + 1), *ends[:-1].tolist()] if count else []
-    return (buffer[start:end] for start, end in zip(starts, ends.tolist(), strict=True))
+    return zip(starts, ends.tolist(), strict=True)
 
 
 def gather_bytes(data: bytes, group: dist.ProcessGroup | None = None) -> list[bytes]:

@@ -2,7 +2,7 @@
 
 import itertools
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,9 +13,16 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from lightning_vlmeval.errors import InputError, InputTypeError
 from lightning_vlmeval.functional.scorer import Scorer, check_lengths
-from lightning_vlmeval.metrics.gathering import gather_bytes, pack, unpack
+from lightning_vlmeval.metrics.gathering import gather_bytes, pack
+from lightning_vlmeval.metrics.table_bytes import (
+    Share,
+    first_of_each,
+    gather_shares,
+    pack_keys,
+    unpack_keys,
+)
 from lightning_vlmeval.signature import Signature
-from lightning_vlmeval.table import Floats, Table
+from lightning_vlmeval.table import Table
 
 _instances = itertools.count()
 
@@ -78,6 +85,7 @@ class TableMetric(Metric):
     def __init__(self, scorer: Scorer, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.scorer = scorer
+        self._signature: Signature | None = None
         self._pending = _Pending()
         self.add_state("rows", default=[], dist_reduce_fx="cat")  # pieces of shape (n, K), float64
         self.add_state("keys", default=[], dist_reduce_fx="cat")  # packed ids, groups and payloads
@@ -159,7 +167,7 @@ class TableMetric(Metric):
             )
             known = self._known_ids()
             self._rows.append(torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float64)))
-            self._keys.append(_pack_keys(table))
+            self._keys.append(_as_tensor(pack_keys(table)))
             self._pending, self._known = _Pending(), known
             self._known_of = (self._rows, len(self._rows))
 
@@ -218,7 +226,7 @@ class TableMetric(Metric):
         super().merge_state(incoming_state)
         merged = self._local_table()  # torchmetrics puts the incoming pieces first
         incoming = merged.take(range(len(merged) - len(own)))
-        self._replace(_first_of_each([own, incoming]))
+        self._replace(first_of_each([own, incoming]))
         self._update_count += 1
         self._computed = None
 
@@ -234,7 +242,9 @@ class TableMetric(Metric):
 
     def signature(self) -> Signature:
         """The recipe of the score: values compare only where signatures are equal."""
-        return self.scorer.signature()
+        if self._signature is None:  # it may look for files and ask packages for their versions
+            self._signature = self.scorer.signature()
+        return self._signature
 
     def sample_scores(self) -> dict[str, Tensor]:
         """Each sample's own scores, float64 of shape (n,), in the order of `table().ids`."""
@@ -257,12 +267,12 @@ class TableMetric(Metric):
         pieces = self.rows[first_piece:]
         rows = torch.cat(pieces).numpy() if pieces else np.zeros((0, len(columns)))
         keys = (piece.numpy().tobytes() for piece in self.keys[first_piece:])
-        ids, groups, payloads = _unpack_keys(keys)
+        ids, groups, payloads = unpack_keys(keys)
         return Table(columns, ids, rows, groups, payloads)
 
     def _replace(self, table: Table) -> None:
         self.rows = [torch.from_numpy(np.ascontiguousarray(table.rows))]
-        self.keys = [_pack_keys(table)]
+        self.keys = [_as_tensor(pack_keys(table))]
 
     # ------------------------------------------------------------------------- torchmetrics' own
 
@@ -297,11 +307,11 @@ class TableMetric(Metric):
         self.instance = torch.tensor(next(_instances))  # a copy is another instance
         self._defaults["instance"] = self.instance.clone()
 
-    def to_bytes(self) -> bytes:
-        """The table and the signature it was made with, as one buffer for a gather."""
+    def share(self) -> Share:
+        """This process's part of the table, as it goes round in a gather."""
         rows = b"".join(piece.numpy().tobytes() for piece in self.rows)
         keys = pack([piece.numpy().tobytes() for piece in self.keys])
-        return pack([self.signature().encode(), rows, keys])
+        return Share(self.signature(), self.scorer.columns, rows, keys)
 
 
 def gather_tables(
@@ -325,51 +335,7 @@ def gather_tables(
     Raises:
         InputError: The ranks' metrics differ; raised on every rank.
     """
-    buffers = gather(pack([header, *(metric.to_bytes() for metric in metrics)]), group)
-    by_rank = [list(unpack(buffer)) for buffer in buffers]
-    for rank, parts in enumerate(by_rank):
-        if len(parts) != 1 + len(metrics):
-            raise InputError(
-                f"Expected every rank to hold the same metrics in the same order, but got "
-                f"{len(metrics)} metrics here and {len(parts) - 1} on rank {rank}"
-            )
-    tables = []
-    for i, metric in enumerate(metrics, start=1):
-        ranks = [_read(metric, buffers[i], rank) for rank, buffers in enumerate(by_rank)]
-        tables.append(_first_of_each(ranks).canonical())
-    return [buffers[0] for buffers in by_rank], tables
-
-
-def _read(metric: TableMetric, buffer: bytes, rank: int) -> Table:
-    """One rank's table."""
-    signature, rows, keys = unpack(buffer)
-    if signature.decode() != metric.signature():
-        raise InputError(
-            f"Expected every rank to hold the same metrics in the same order, but got "
-            f"{metric.signature()} here and {signature.decode()} on rank {rank}"
-        )
-    columns = metric.scorer.columns
-    ids, groups, payloads = _unpack_keys(unpack(keys))
-    return Table(columns, ids, _floats(rows, len(columns)), groups, payloads)
-
-
-def _floats(data: bytes, columns: int) -> Floats:
-    return np.frombuffer(data, np.float64).reshape(-1, columns)
-
-
-def _first_of_each(tables: Sequence[Table]) -> Table:
-    """Tables under one another, without rows whose id came before."""
-    whole = Table(
-        tables[0].columns,
-        tuple(itertools.chain.from_iterable(table.ids for table in tables)),
-        np.concatenate([table.rows for table in tables]),
-        tuple(itertools.chain.from_iterable(table.groups for table in tables)),
-        tuple(itertools.chain.from_iterable(table.payloads for table in tables)),
-    )
-    first: dict[str, int] = {}
-    for position, name in enumerate(whole.ids):
-        first.setdefault(name, position)
-    return whole if len(first) == len(whole) else whole.take(list(first.values()))
+    return gather_shares([metric.share() for metric in metrics], header, gather, group)
 
 
 def _through_tensors(dist_sync_fn: Callable[..., Any]) -> Callable[..., list[bytes]]:
@@ -405,24 +371,5 @@ def _strings(values: Sequence[Any] | Tensor, count: int, name: str) -> tuple[str
     return strings
 
 
-def _pack_keys(table: Table) -> Tensor:
-    """Ids, groups and payloads of a piece of the table, as bytes."""
-    ids = [name.encode("utf-8", "surrogatepass") for name in table.ids]
-    groups = [name.encode("utf-8", "surrogatepass") for name in table.groups]
-    buffer = pack([pack(ids), pack(groups), pack(table.payloads)])
-    return torch.frombuffer(bytearray(buffer), dtype=torch.uint8)
-
-
-def _unpack_keys(
-    pieces: Iterable[bytes],
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[bytes, ...]]:
-    """Ids, groups and payloads of all pieces."""
-    ids: list[str] = []
-    groups: list[str] = []
-    payloads: list[bytes] = []
-    for piece in pieces:
-        one, two, three = unpack(piece)
-        ids += [name.decode("utf-8", "surrogatepass") for name in unpack(one)]
-        groups += [name.decode("utf-8", "surrogatepass") for name in unpack(two)]
-        payloads += unpack(three)
-    return tuple(ids), tuple(groups), tuple(payloads)
+def _as_tensor(data: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)

@@ -240,6 +240,14 @@ class EvaluationSession:
             self._ids.append(name)
             self._tally.errors[name] = _reason(error)
 
+    def _settle(self, name: str, metric: TableMetric) -> None:
+        """Have the samples scored that a metric kept back, before the ranks meet."""
+        try:
+            metric.settle()
+        except Exception as error:  # noqa: BLE001  the other ranks wait for this one
+            self._tally.failures[name] = f"{type(error).__name__}: {error}"
+            metric.reset()
+
     def compute(self) -> Evaluation:
         """The scores over the samples of all ranks.
 
@@ -247,6 +255,8 @@ class EvaluationSession:
         """
         start = time.perf_counter()
         ours = {n: m for n, m in self.metrics.items() if isinstance(m, TableMetric)}
+        for name, metric in ours.items():
+            self._settle(name, metric)
         header = pack([json.dumps(vars(self._tally)).encode(), *map(_encoded, self._ids)])
         headers, tables = gather_tables([*ours.values(), self._losses], header)
         tallies, ids = _read_headers(headers)

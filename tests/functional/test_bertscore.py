@@ -653,4 +653,4 @@ def test_where_it_runs_is_not_part_of_what_it_is():
     assert BERTScorer(num_layers=3) != BERTScorer()
     assert BERTScorer(Path("a") / "b") == BERTScorer("a/b")
     assert BERTScorer().unbounded == {"precision", "recall", "f1"}
-    assert Encoder().__reduce__()[1] == (None, None, None, None, None, 2**28)
+    assert Encoder().__reduce__()[1] == (None, None, None, None, None, 2**28, "float32")
