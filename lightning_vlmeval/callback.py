@@ -99,8 +99,8 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
             in; then answers and targets may be texts, and each sample needs its image's `size`.
             None: answers come as boxes.
         output_format: What free answers are written in: ``json``, ``yaml`` or ``csv``; a function
-            from the text to its value, or a regular expression with a group for each field; None
-            for prose.
+            from the text to its value, or its dotted path; a regular expression, from ``^`` on, with
+            a group for each field; None for prose.
         schema: The JSON Schema, or the short form ``{"count": int}``, that free answers keep to.
         required_fields: The fields that free answers must have.
         encoder: The encoder of BERTScore: a local folder or the name of a model; None for the

@@ -120,28 +120,24 @@ class Predictions:
         name = str(self.generate)
         if callable(getattr(pl_module, name, None)):
             return getattr(pl_module, name)(batch)
-        self.generate = imported(name, pl_module)
+        self.generate = imported(name)
+        if self.generate is None:
+            raise ConfigurationError(
+                f"Expected `generate` to be a callable, a method of {type(pl_module).__name__} or "
+                f"the dotted path of a callable, but got {name!r}"
+            )
         return self.generate(pl_module, batch)
 
 
-def imported(path: str, pl_module: Any) -> Generate:
-    """The callable of a dotted path, as configuration files name one.
+def imported(path: str) -> Callable[..., Any] | None:
+    """The callable of a dotted path, as configuration files name one; None where there is none.
 
     Args:
         path: Such as `my_package.evaluation.generate`.
-        pl_module: The module, for the message.
-
-    Raises:
-        ConfigurationError: There is nothing callable of this name.
     """
     package, _, name = path.rpartition(".")
     try:
         found = getattr(importlib.import_module(package), name)
     except (ImportError, AttributeError, ValueError):
-        found = None
-    if not callable(found):
-        raise ConfigurationError(
-            f"Expected `generate` to be a callable, a method of {type(pl_module).__name__} or the "
-            f"dotted path of a callable, but got {path!r}"
-        )
-    return found  # type: ignore[no-any-return]  # callable: checked above
+        return None
+    return found if callable(found) else None

@@ -21,6 +21,7 @@ from lightning_vlmeval.metrics.text import (
     METEORScore,
     ROUGEScore,
 )
+from lightning_vlmeval.session.predictions import imported
 
 TASKS = {
     "phrase_grounding": ("grounding", "error_budget", "box_answers", "health"),
@@ -48,9 +49,16 @@ _MAKERS: dict[str, Callable[[Options], TableMetric]] = {
     "answers": lambda _: AnswerScore(),
     "health": lambda _: OutputHealth(),
     "structured": lambda o: StructuredOutputScore(
-        o["output_format"] or "json", o["schema"], o["required_fields"] or ()
+        _output_format(o["output_format"]), o["schema"], o["required_fields"] or ()
     ),
 }
+
+
+def _output_format(given: Any) -> Any:
+    """A format as `StructuredOutputScore` takes it: a dotted path is the function that it names."""
+    if isinstance(given, str) and not given.startswith("^") and "." in given:
+        return imported(given) or given  # which is then refused, with what else it may be
+    return given or "json"
 
 
 def make_metrics(
