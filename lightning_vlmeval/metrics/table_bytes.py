@@ -134,8 +134,9 @@ def _merge(ranks: Sequence[Keys]) -> tuple[Keys, NDArray[np.intp]]:
     joined = _joined(ranks)
     first = _first_positions(joined.ids)
     order = [first[name] for name in sorted(first)]
-    sides = (tuple([side[i] for i in order]) for side in joined)
-    return Keys(*sides), np.array(order, dtype=np.intp)
+    ids, groups = (tuple([side[i] for i in order]) for side in (joined.ids, joined.groups))
+    payloads = tuple([joined.payloads[i] for i in order])
+    return Keys(ids, groups, payloads), np.array(order, dtype=np.intp)
 
 
 def _joined(keys: Sequence[Keys]) -> Keys:
