@@ -17,6 +17,7 @@ from lightning_vlmeval.functional.scorer import Scorer
 from lightning_vlmeval.keys import metric_key
 from lightning_vlmeval.metrics.gathering import pack, unpack
 from lightning_vlmeval.metrics.table_metric import TableMetric, gather_tables
+from lightning_vlmeval.reporting.markup import visible
 from lightning_vlmeval.session.outputs import Batch
 from lightning_vlmeval.table import Table
 
@@ -310,7 +311,8 @@ class EvaluationSession:
 
 def _reason(error: Exception) -> str:
     """What an error says, under its own name where it is none of this package's."""
-    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+    own = isinstance(error, InputError)
+    return visible(error if own else f"{type(error).__name__}: {error}")
 
 
 def _update(metric: Metric, batch: Batch, ids: Sequence[str]) -> None:

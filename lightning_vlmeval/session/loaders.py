@@ -8,6 +8,7 @@ from typing import Any
 from torchmetrics import Metric
 
 from lightning_vlmeval.errors import ConfigurationError, InputError
+from lightning_vlmeval.reporting.markup import visible
 from lightning_vlmeval.session.box_reader import BoxReader
 from lightning_vlmeval.session.evaluation import Evaluation, EvaluationSession
 from lightning_vlmeval.session.outputs import Batch, batch_loss, read_batch, with_texts
@@ -124,7 +125,8 @@ class LoaderSessions:
             if strict:
                 raise
             warnings.warn(
-                f"Batch {batch_idx} was left out of the evaluation: {error}", stacklevel=2
+                f"Batch {batch_idx} was left out of the evaluation: {visible(error)}",
+                stacklevel=2,
             )
             return
         for part, ids in self._parts(samples, names, self._sessions[index], strict):
@@ -172,9 +174,8 @@ class LoaderSessions:
         return self.reader.read(samples, boxes)
 
     def _known(self, task: object, i: int) -> str:
-        for one in self._tasks:
-            if task == one:
-                return one
+        if isinstance(task, str) and task in self._tasks:
+            return task
         raise InputError(
             f"Expected `task` to be one of {', '.join(self._tasks)}, but got {task!r}", i
         )
@@ -185,7 +186,7 @@ class LoaderSessions:
         if samples.id is None:
             return places or list(positions.arrival(batch_idx, len(samples)))
         for i, name in enumerate(samples.id):
-            if name is None or name == "":
+            if name is None or not str(name):
                 raise InputError(f"Expected an id for every sample, but got {name!r}", i).named(
                     None
                 )

@@ -13,6 +13,7 @@ import torch
 from lightning_vlmeval.errors import ConfigurationError
 from lightning_vlmeval.metrics.gathering import gather_bytes
 from lightning_vlmeval.reporting.layout import custom_scalars
+from lightning_vlmeval.reporting.markup import visible
 
 
 def class_names(thing: object) -> set[str]:
@@ -186,14 +187,15 @@ def log_directly(trainer: Any, values: Mapping[str, float], step: int) -> None:
 
 
 def emit(trainer: Any, text: str) -> None:
-    """Print on rank zero without tearing a progress bar.
+    """Print on rank zero without tearing a progress bar, and nothing that steers a terminal.
 
     Args:
         trainer: The trainer.
-        text: Lines.
+        text: Lines; phrases and reasons in them may be a model's words.
     """
     if not trainer.is_global_zero:
         return
+    text = visible(text)
     bars = class_names(trainer.progress_bar_callback)
     if "RichProgressBar" in bars:  # the bar's own console must print, or the bar garbles the lines
         console = importlib.import_module("rich").get_console()

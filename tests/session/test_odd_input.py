@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from lightning_vlmeval.session.loaders import LoaderSessions
 from lightning_vlmeval.session.outputs import KEYS
 from lightning_vlmeval.session.sample_log import SampleLog
 from lightning_vlmeval.session.tasks import make_metrics
+from lightning_vlmeval.session.trainer import emit
 
 TASKS = ("phrase_grounding", "vqa", "freeform")
 OPTIONS = {
@@ -211,3 +213,9 @@ def test_no_later_batch_stops_the_run(box_format: str | None, later: list[Any], 
         for number, outputs in enumerate(later, 1):
             made.update(None, outputs, batch, number, 0)
     evaluate(made)
+
+
+def test_nothing_that_is_printed_steers_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    trainer = SimpleNamespace(is_global_zero=True, progress_bar_callback=None)
+    emit(trainer, 'size ratio of "can\x1b[2J\u202e"\nnext line')
+    assert capsys.readouterr().out == 'size ratio of "can⟨U+001B⟩[2J⟨U+202E⟩"\nnext line\n'
