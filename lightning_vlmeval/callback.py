@@ -131,8 +131,8 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
         log_losses: Log `train/loss` and, where the validation step returns losses, `val/loss`.
         diagnose: Look for patterns such as "loose boxes" or "memorised", say what is new and what to
             do, and where loss and main value are going.
-        bands: Below which value one is low and from which on high, ``{"grounding/f1": [0.6, 0.8]}``,
-            instead of the defaults in `analysis.bands.BANDS`.
+        bands: When values are low, below the first number, and high, from the second on:
+            ``{"grounding/f1": [0.6, 0.8]}``, instead of the defaults in `analysis.bands.BANDS`.
         baseline: The folder of a stored run with the same validation set: boxes and texts are then
             judged against its last evaluation, high being higher and low lower.
         training_phrases: How often each phrase is annotated in the whole training data, for phrases

@@ -42,8 +42,8 @@ class Condition:
         key: The value.
         side: "high" or "low", its whole interval beyond its band; "not high", which also holds where
             that is not decided; "far above 0" or "far below 0", of a difference: the value beyond its
-            band, and its whole interval beyond half of it; "some", above 0 as it is; "known" or "missing", whether there is such
-            a value; "plateaued" or "declining", its trend.
+            band, and its whole interval beyond half of it; "some", above 0 as it is; "known" or
+            "missing", whether there is such a value; "plateaued" or "declining", its trend.
         band: Its band in this pattern; None for that of the key.
     """
 
@@ -90,12 +90,15 @@ PRIMARY = (
 )
 """Where a rule says "primary": the first of these that there is."""
 
+DIFFERENCE = "grounding/precision_less_recall"
+"""Precision less recall, whose band lies around 0."""
+
 BANDS = {
     "grounding/f1": Band(0.6, 0.8),
     "grounding/precision": Band(0.6, 0.8),
     "grounding/recall": Band(0.6, 0.8),
     "grounding/iou": Band(0.4, 0.5),
-    "grounding/precision_less_recall": Band(-0.15, 0.15),
+    DIFFERENCE: Band(-0.15, 0.15),
     "grounding/parse_rate": Band(0.95, 0.98),
     "text/bertscore_f1": Band(0.3, 0.6),
     "text/bleu": Band(0.3, 0.6),
@@ -133,7 +136,8 @@ def read_bands(given: Mapping[str, Sequence[float]]) -> dict[str, Band]:
         given: The lower and the upper edge, by a key of `BANDS`.
 
     Raises:
-        ConfigurationError: A key is unknown, or a pair is not two numbers in order.
+        ConfigurationError: A key is unknown, a pair is not two numbers in order, or that of a
+            difference does not hold 0.
 
     Example:
         >>> read_bands({"grounding/f1": [0.5, 0.7]})
@@ -147,5 +151,9 @@ def read_bands(given: Mapping[str, Sequence[float]]) -> dict[str, Band]:
         if len(pair) != 2 or not pair[0] <= pair[1]:
             raise ConfigurationError(
                 f"Expected the band of {key!r} to be two numbers, low up to high, but got {pair!r}"
+            )
+        if key == DIFFERENCE and not pair[0] <= 0 <= pair[1]:
+            raise ConfigurationError(
+                f"Expected the band of {key!r} to hold 0, as [-0.15, 0.15], but got {pair!r}"
             )
     return {key: Band(*map(float, pair)) for key, pair in given.items()}

@@ -308,7 +308,7 @@ def _beyond(low: float, high: float, side: str, band: Band) -> bool | None:
 
 
 def _far(value: float, low: float, high: float, side: str, band: Band) -> bool | None:
-    """Whether a difference is beyond its band, and its interval beyond half of it; None where only it is.
+    """Whether a difference is beyond its band; None where its interval is not beyond half of it.
 
     Were it enough that the interval leaves out 0, a true difference of 0.06 would be told as one of
     0.15 in 3 % of evaluations of 50 samples.

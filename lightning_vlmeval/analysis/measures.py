@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
-from lightning_vlmeval.analysis.bands import BANDS, PRIMARY, RAW_BERTSCORE, Band
+from lightning_vlmeval.analysis.bands import BANDS, DIFFERENCE, PRIMARY, RAW_BERTSCORE, Band
 from lightning_vlmeval.analysis.comparison import compare_tables
 from lightning_vlmeval.analysis.contrasts import difference
 from lightning_vlmeval.analysis.finding import Number
@@ -160,7 +160,7 @@ class Measures:
     def _measure(self, key: str) -> Measured | None:
         special: dict[str, Callable[[], Part | None]] = {
             "gap/primary": self._gap,
-            "grounding/precision_less_recall": self._imbalance,
+            DIFFERENCE: self._imbalance,
             "phrase/size_ratio": partial(phrase_sizes, self._material, self._level),
             "phrase/rare_gap": partial(rare_phrases, self._material, self._level),
             "annotator/size_ratio": self._annotator_sizes,

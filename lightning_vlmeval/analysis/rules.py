@@ -5,7 +5,7 @@ is their precedence. Families are told in the order of the table: first what mak
 say little (answers that break off or cannot be read), then what the model does, then the data.
 """
 
-from lightning_vlmeval.analysis.bands import Band, Condition, Rule, Side
+from lightning_vlmeval.analysis.bands import DIFFERENCE, Band, Condition, Rule, Side
 
 _AIM = Band(0.95, 0.95)
 _BETTER = "Better in both; whether that is good enough, a baseline does not tell."
@@ -130,7 +130,7 @@ RULES = (
     Rule(
         "recall-behind-precision",
         "grounding",
-        (Condition("grounding/precision_less_recall", "far above 0"),),
+        (Condition(DIFFERENCE, "far above 0"),),
         "Recall is far below precision: many more objects are missed than boxes are false.",
         "Add positive examples: more images in which such objects are annotated.",
         (("grounding/fn", 1.0),),
@@ -138,7 +138,7 @@ RULES = (
     Rule(
         "precision-behind-recall",
         "grounding",
-        (Condition("grounding/precision_less_recall", "far below 0"),),
+        (Condition(DIFFERENCE, "far below 0"),),
         "Precision is far below recall: many more boxes are false than objects are missed.",
         "Add negative examples: images that do not show what the prompt asks for.",
         (("grounding/fp", 1.0),),

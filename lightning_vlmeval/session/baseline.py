@@ -23,6 +23,8 @@ class Baseline:
 
     def __init__(self, folder: str) -> None:
         self._run = Run(folder)
+        self._targets: dict[str, dict[str, Any]] = {}
+        self._rows: dict[tuple[str, str], Table] = {}
         self._told: set[str] = set()
 
     def tables(
@@ -45,11 +47,7 @@ class Baseline:
         self, scorers: Mapping[str, Scorer], samples: Sequence[Mapping[str, Any]], loader: str
     ) -> dict[str, Table]:
         mine = {str(one["id"]): one["target"] for one in samples}
-        theirs = {
-            str(one["id"]): one.get("target")
-            for one in self._run.samples(-1)
-            if one.get("loader", "") == loader
-        }
+        theirs = self._targets_of(loader)
         shared = [name for name in mine if name in theirs]
         if not shared:
             self._tell("it has no sample in common with this validation set")
@@ -66,10 +64,21 @@ class Baseline:
             if record.get("signature") != str(scorer.signature()):
                 self._tell(f"{name} is {record.get('signature')} there, {scorer.signature()} here")
                 continue
-            table = self._run.table(-1, name, loader)
-            if set(table.ids) & set(shared):
-                found[name] = table
+            if (name, loader) not in self._rows:
+                self._rows[name, loader] = self._run.table(-1, name, loader)
+            if not set(shared).isdisjoint(self._rows[name, loader].ids):
+                found[name] = self._rows[name, loader]
         return found
+
+    def _targets_of(self, loader: str) -> dict[str, Any]:
+        """What the samples of a dataloader should have been, by id; read once."""
+        if loader not in self._targets:
+            self._targets[loader] = {
+                one["id"]: one.get("target")
+                for one in self._run.samples(-1)
+                if one.get("loader", "") == loader
+            }
+        return self._targets[loader]
 
     def _tell(self, why: str) -> None:
         if why not in self._told:

@@ -162,6 +162,11 @@ def test_intervals_of_either_kind_or_none() -> None:
         ({"bands": {"text/bleu": [0.5, 0.2]}}, ConfigurationError, "low up to high, but got [0.5"),
         ({"bands": {"text/bleu": [0.5]}}, ConfigurationError, "to be two numbers"),
         ({"bands": {"text/bleu": [math.nan, 1]}}, ConfigurationError, "to be two numbers"),
+        (
+            {"bands": {"grounding/precision_less_recall": [0.1, 0.2]}},
+            ConfigurationError,
+            "to hold 0, as [-0.15, 0.15], but got [0.1, 0.2]",
+        ),
         ({"training_phrases": {"can": -1}}, ConfigurationError, "but got 'can': -1"),
         ({"training_phrases": {"can": 0.5}}, ConfigurationError, "but got 'can': 0.5"),
         ({"baseline": "nowhere"}, StoreError, "nowhere: expected the folder of a run"),
