@@ -29,6 +29,7 @@ class _Listed:
     run: Run
     evaluations: Sequence[Mapping[str, Any]]
     scores: Sequence[Mapping[str, float]]
+    unfinished: int
 
     @property
     def created(self) -> str:
@@ -93,7 +94,7 @@ def run(args: argparse.Namespace) -> bool:
                     key: dict(zip(("value", "step"), one.best(key), strict=True)) for key in keys
                 },
                 "state": one.state,
-                "unfinished": len(one.run.unfinished),
+                "unfinished": one.unfinished,
             }
             for one in found
         ],
@@ -122,7 +123,13 @@ def _find(logdir: str) -> list[_Listed]:
 
 def _listed(name: str, run: Run) -> _Listed:
     evaluations = run.evaluations
-    return _Listed(name, run, evaluations, [run.scores(i) for i in range(len(evaluations))])
+    scores = [run.scores(i) for i in range(len(evaluations))]
+    try:
+        unfinished = len(run.unfinished)
+    except StoreError as error:  # the run itself can be read
+        note(str(error))
+        unfinished = 0
+    return _Listed(name, run, evaluations, scores, unfinished)
 
 
 def _main_keys(found: Sequence[_Listed]) -> list[str]:
@@ -185,8 +192,8 @@ def _lines(
         for key, said in trends.items()
     ]
     left = [
-        f"{shown(one.name)}: an evaluation is not finished; {count} of its answers are there"
+        f"{shown(one.name)}: an evaluation is not finished; {one.unfinished} of its answers are there"
         for one in found
-        if (count := len(one.run.unfinished))
+        if one.unfinished
     ]
     return [*table_lines(rows), *([""] if over or left else []), *over, *left]

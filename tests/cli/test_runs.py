@@ -74,6 +74,12 @@ def test_an_evaluation_that_never_ended(tmp_path: Path, capsys: pytest.CaptureFi
     assert last == "version_0/vlmeval: an evaluation is not finished; 2 of its answers are there"
     (run,) = listed(capsys, str(tmp_path))["runs"]  # type: ignore[misc]
     assert run["unfinished"] == 2
+    (part,) = (tmp_path / "version_0" / "vlmeval.unfinished").iterdir()
+    part.write_bytes(b"")
+    assert main(["runs", str(tmp_path)]) == OK
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 2
+    assert "expected a whole gzip file" in said.err
 
 
 def test_a_trend_over_three_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
