@@ -401,6 +401,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
             self._run.keep(trainer, pl_module)
             self._print(trainer)
         self._run.sessions.reset()
+        self._run.recorder.end()
 
     def on_test_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin a test."""

@@ -29,7 +29,8 @@ def pictured(run: Run, most: int) -> Iterator[tuple[Image.Image, dict[str, Any]]
     Raises:
         StoreError: The run cannot be read.
     """
-    samples = [one for one in run.samples(-1) if isinstance(one.get("image"), str)]
+    samples = run.samples(-1) if most > 0 else []
+    samples = [one for one in samples if isinstance(one.get("image"), str)]
     for sample in sorted(samples, key=lambda one: not isinstance(one.get("target"), Mapping)):
         if most <= 0:
             return

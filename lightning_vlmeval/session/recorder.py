@@ -91,7 +91,7 @@ class Recorder:
             samples: All of the evaluation.
             now: Whether to at this one.
         """
-        if self._parts is not None:
+        if self._parts is not None and self.folder is not None:
             self._parts.add(samples, now)
 
     def end(self) -> None:

@@ -64,12 +64,24 @@ def test_an_exception_leaves_the_answers_too(tmp_path: Path) -> None:
     assert Run(tmp_path).unfinished == Run(tmp_path / "vlmeval-1").unfinished == []
 
 
+class Clean(pl.Callback):
+    """Looks whether anything is left when training begins."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert list(self.folder.iterdir()) == []
+
+
 def test_a_validation_of_its_own_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unfinished, "SECONDS", 0.0)
-    callback = VLMEvalCallback(store=str(tmp_path), print_results=False)
-    trainer = pl.Trainer(**QUIET, max_epochs=1, callbacks=[callback])
+    callback = VLMEvalCallback(store=str(tmp_path), print_results=False, evaluate_untrained=False)
+    trainer = pl.Trainer(
+        **QUIET, max_epochs=1, num_sanity_val_steps=-1, callbacks=[callback, Clean(tmp_path)]
+    )
     module = WithPictures()
     trainer.fit(module, loader(4), loader(8))
     trainer.validate(module, loader(8), verbose=False)
