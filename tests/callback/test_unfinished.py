@@ -74,7 +74,7 @@ class Clean(pl.Callback):
         assert list(self.folder.iterdir()) == []
 
 
-def test_a_validation_of_its_own_leaves_nothing(
+def test_an_evaluation_that_ends_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unfinished, "SECONDS", 0.0)
@@ -84,9 +84,11 @@ def test_a_validation_of_its_own_leaves_nothing(
     )
     module = WithPictures()
     trainer.fit(module, loader(4), loader(8))
+    assert [path.name for path in tmp_path.iterdir()] == ["vlmeval"]
     trainer.validate(module, loader(8), verbose=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["vlmeval"]
     trainer.test(module, loader(8), verbose=False)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["vlmeval"]
+    assert [path.name for path in tmp_path.iterdir()] == ["vlmeval"]
 
 
 def test_each_rank_writes_and_sweeps_its_own(tmp_path: Path) -> None:
