@@ -145,7 +145,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
         max_images: How many small copies to store.
         report: Write `report.html` to the stored run's folder when the fit ends.
         tensorboard_images: How many pictures, with boxes, to give to TensorBoard, W&B or MLflow at
-            each evaluation.
+            each evaluation; with 0 W&B gets no table of answers either.
         tensorboard_layout: Write a custom-scalars page; a run has room for one.
         print_results: Print the main values after each evaluation.
         name: Tells apart several of these callbacks in one Trainer: put before the keys.

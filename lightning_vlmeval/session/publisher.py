@@ -36,7 +36,7 @@ class Publisher:
 
     Args:
         report: Whether to write the report when the fit ends.
-        most: How many pictures a logger gets at each evaluation.
+        most: How many pictures a logger gets at each evaluation; with 0 it gets no answers either.
     """
 
     def __init__(self, report: bool, most: int) -> None:
@@ -68,7 +68,8 @@ class Publisher:
                 elif kind == "W&B":
                     step = log_step(trainer)
                     wandb_media.log_pictures(logger, run, step, self._most, folder.name)
-                    wandb_media.log_table(logger, run, step, folder.name)
+                    if self._most:
+                        wandb_media.log_table(logger, run, step, folder.name)
                 else:
                     mlflow_artifacts.log_pictures(logger, run, self._most, folder.name)
                     if news:
