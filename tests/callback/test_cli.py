@@ -41,6 +41,9 @@ OPTIONS: dict[str, Any] = {
     "intervals": False,
     "log_losses": False,
     "diagnose": False,
+    "bands": {"structured/format_compliance": [0.2, 0.4]},
+    "baseline": "no-such-run",  # which nobody reads who does not diagnose
+    "training_phrases": {"can": 3},
     "store": "runs",
     "images": "none",
     "max_images": 3,
