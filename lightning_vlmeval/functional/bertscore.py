@@ -15,7 +15,7 @@ import numpy as np
 
 from lightning_vlmeval.errors import ConfigurationError
 from lightning_vlmeval.functional.encoder import Encoder, resolve_encoder, tuned_layers
-from lightning_vlmeval.functional.scorer import Scorer, Scores, check_texts, ratio
+from lightning_vlmeval.functional.scorer import Scores, TextScorer, check_texts, ratio
 from lightning_vlmeval.table import Floats
 
 # Characters of the pairs that are encoded at once: they bound the memory that a call takes.
@@ -28,7 +28,7 @@ _LAYER_COUNTS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers", "enco
 
 
 @dataclass(frozen=True)
-class BERTScorer(Scorer):
+class BERTScorer(TextScorer):
     """The means over samples of BERTScore's precision, recall and F1: tokens matched by meaning.
 
     An encoder gives every token a vector. A token of the answer scores its largest cosine with any
@@ -177,7 +177,18 @@ class BERTScorer(Scorer):
             MissingExtraError: No encoder is named or installed.
             ConfigurationError: The encoder or the baseline cannot be loaded.
         """
-        return self.tabulate_collected([check_texts(preds, target)])[0]
+        preds, references = check_texts(preds, target)
+        if not preds:
+            return np.empty((0, 4))
+        starts = np.cumsum([0, *map(len, references[:-1])])
+        pairs = [(a, r) for a, texts in zip(preds, references, strict=True) for r in texts]
+        best = np.maximum.reduceat(self._pair_values(pairs), starts)
+        if self.rescale_with_baseline:
+            baseline = self._baseline()
+            best = (best - baseline) / (1 - baseline)
+        if self.offloaded:
+            self.offload()
+        return np.column_stack([np.ones(len(best)), best])
 
     def collect(
         self,
@@ -187,31 +198,9 @@ class BERTScorer(Scorer):
         prompts: Sequence[str] | None = None,
         truncated: Sequence[bool] | None = None,
     ) -> tuple[list[str], list[list[str]]]:
-        """The texts of a batch, with the encoder loaded; the arguments are those of `rows`."""
-        texts = check_texts(preds, target)
+        """The texts of a batch, with the encoder loaded: what cannot be loaded is told at once."""
         self.prepare()
-        return texts
-
-    def tabulate_collected(
-        self, batches: Sequence[tuple[list[str], list[list[str]]]]
-    ) -> tuple[Floats, None]:
-        """The rows of all samples of some batches: equal texts among them are encoded once.
-
-        Args:
-            batches: What `collect` gave, at least once.
-        """
-        samples = [one for batch in batches for one in zip(*batch, strict=True)]
-        if not samples:
-            return np.empty((0, 4)), None
-        starts = np.cumsum([0, *(len(texts) for _, texts in samples[:-1])])
-        pairs = [(answer, text) for answer, texts in samples for text in texts]
-        best = np.maximum.reduceat(self._pair_values(pairs), starts)
-        if self.rescale_with_baseline:
-            baseline = self._baseline()
-            best = (best - baseline) / (1 - baseline)
-        if self.offloaded:
-            self.offload()
-        return np.column_stack([np.ones(len(best)), best]), None
+        return super().collect(preds, target)
 
     def from_sums(self, sums: Floats) -> Scores:
         """The mean precision, recall and F1.

@@ -12,7 +12,7 @@ import sacrebleu
 
 from lightning_vlmeval.errors import ConfigurationError, MissingExtraError
 from lightning_vlmeval.functional.ngrams import Alphabet, clipped_matches
-from lightning_vlmeval.functional.scorer import Scorer, Scores, check_texts, ratio
+from lightning_vlmeval.functional.scorer import Scores, TextScorer, check_texts, ratio
 from lightning_vlmeval.table import Floats, Table
 
 # The smoothing methods, and the value of those that take one.
@@ -27,7 +27,7 @@ _SENTENCEPIECE = "`pip install sentencepiece` and, once, a network to download i
 
 
 @dataclass(frozen=True)
-class BLEUScorer(Scorer):
+class BLEUScorer(TextScorer):
     """The geometric mean of the clipped n-gram precisions, times a penalty for short answers.
 
     Equal to sacrebleu's score divided by 100, to the last bit; only where its rounding leads to

@@ -9,7 +9,7 @@ import numpy as np
 import sacrebleu
 
 from lightning_vlmeval.errors import ConfigurationError
-from lightning_vlmeval.functional.scorer import Scorer, Scores, check_texts, ratio
+from lightning_vlmeval.functional.scorer import Scores, TextScorer, check_texts, ratio
 from lightning_vlmeval.table import Floats
 
 # sacrebleu's value for a ratio of nothing.
@@ -17,7 +17,7 @@ _EPS = 1e-16
 
 
 @dataclass(frozen=True)
-class CHRFScorer(Scorer):
+class CHRFScorer(TextScorer):
     """The F-score of character n-grams, their precision and recall averaged over the orders.
 
     Equal to sacrebleu's score divided by 100, to the last bit. It needs no tokenizer, so it suits

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from lightning_vlmeval.errors import ConfigurationError
-from lightning_vlmeval.functional.scorer import Scorer, Scores, check_texts, ratio
+from lightning_vlmeval.functional.scorer import Scores, TextScorer, check_texts, ratio
 from lightning_vlmeval.functional.wordnet import find_wordnet, open_wordnet, wordnet_version
 from lightning_vlmeval.signature import qualified_name
 from lightning_vlmeval.table import Floats
@@ -28,7 +28,7 @@ Words = Sequence[str] | Mapping[int, str]
 
 
 @dataclass(frozen=True)
-class METEORScorer(Scorer):
+class METEORScorer(TextScorer):
     """The mean over samples of METEOR: a weighted F of matched words, less a penalty for their order.
 
     A word of the answer is matched with an equal word of the reference, else with one of the same

@@ -15,7 +15,7 @@ from rapidfuzz.distance import LCSseq
 
 from lightning_vlmeval.errors import ConfigurationError, MissingExtraError
 from lightning_vlmeval.functional.ngrams import Alphabet, clipped_matches
-from lightning_vlmeval.functional.scorer import Scorer, Scores, check_texts, ratio
+from lightning_vlmeval.functional.scorer import Scores, TextScorer, check_texts, ratio
 from lightning_vlmeval.signature import qualified_name
 from lightning_vlmeval.table import Floats
 
@@ -33,7 +33,7 @@ _LEAST = np.array([0, 1, 1])
 
 
 @dataclass(frozen=True)
-class ROUGEScorer(Scorer):
+class ROUGEScorer(TextScorer):
     """Precision, recall and F-measure of shared n-grams or subsequences, averaged over the samples.
 
     Each sample's values equal rouge-score's to the last bit. "rouge1" to "rouge9" count n-grams;

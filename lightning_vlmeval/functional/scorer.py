@@ -248,3 +248,29 @@ def _references(target: str | Sequence[str], index: int) -> list[str]:
     if not references:
         raise InputError("Expected at least one reference, but got an empty list", index)
     return list(references)
+
+
+class TextScorer(Scorer):
+    """A scorer of texts against references, of which a metric keeps some and scores many at once."""
+
+    def collect(
+        self,
+        preds: Sequence[str],
+        target: Sequence[str | Sequence[str]],
+        *,
+        prompts: Sequence[str] | None = None,
+        truncated: Sequence[bool] | None = None,
+    ) -> tuple[list[str], list[list[str]]]:
+        """The texts of a batch, checked; the arguments are those of `rows`."""
+        return check_texts(preds, target)
+
+    def tabulate_collected(
+        self, batches: Sequence[tuple[list[str], list[list[str]]]]
+    ) -> tuple[Floats, Sequence[bytes] | None]:
+        """The rows of all samples of some batches.
+
+        Args:
+            batches: What `collect` gave, at least once.
+        """
+        preds = [text for texts, _ in batches for text in texts]
+        return self.tabulate(preds, [one for _, references in batches for one in references])

@@ -654,3 +654,50 @@ def test_where_it_runs_is_not_part_of_what_it_is():
     assert BERTScorer(Path("a") / "b") == BERTScorer("a/b")
     assert BERTScorer().unbounded == {"precision", "recall", "f1"}
     assert Encoder().__reduce__()[1] == (None, None, None, None, None, 2**28, "float32")
+
+
+@needs_encoder
+@pytest.mark.parametrize(
+    ("dtype", "pair", "mean"), [("bfloat16", 2e-2, 2e-3), ("float16", 2e-3, 2e-4)]
+)
+def test_less_precision_changes_little_and_takes_half(scorer, dtype, pair, mean):
+    answers = ["a red car stands", "two dogs run", "yes", "a cat sits on the old mat"]
+    references = ["the red car", "two cats run fast", "no", "a cat sat on a mat"]
+    less = BERTScorer(device="cpu", dtype=dtype)
+    difference = less.rows(answers, references) - scorer.rows(answers, references)
+    assert 0 < np.abs(difference).max() < pair
+    assert np.abs(difference.mean(axis=0)).max() < mean
+    assert less.rows(answers, references).tobytes() == less.rows(answers, references).tobytes()
+    vectors = less.encoder._memory["no"].vectors
+    assert vectors.element_size() == 2
+    assert ("dtype", dtype) in less.options()
+    assert "dtype" not in dict(scorer.options())
+
+
+def test_a_precision_that_is_none():
+    with pytest.raises(ConfigurationError, match="`dtype` to be one of float32, bfloat16, float16"):
+        BERTScorer(dtype="int8")
+
+
+@needs_encoder
+def test_the_weights_leave_the_device_if_asked(monkeypatch):
+    moved = []
+    monkeypatch.setattr(Encoder, "offload", lambda self: moved.append(self))
+    for offloaded in (False, True):
+        scorer = BERTScorer(device="cpu", offloaded=offloaded)
+        scorer.rows(["a"], ["b"])
+        assert moved == [scorer.encoder] * offloaded
+
+
+@needs_encoder
+def test_texts_of_all_kept_batches_are_encoded_together(scorer):
+    """Pairs of the same texts in other batches have the same values."""
+    batches = [
+        scorer.collect(["a car"], ["a bus"]),
+        scorer.collect(["no", "a car"], [["x"], "a bus"]),
+    ]
+    rows, _ = scorer.tabulate_collected(batches)
+    assert rows[0].tobytes() == rows[2].tobytes()
+    assert (
+        np.abs(rows - scorer.rows(["a car", "no", "a car"], ["a bus", "x", "a bus"])).max() < 1e-6
+    )

@@ -264,3 +264,62 @@ def test_parts_are_runs_of_whole_samples(n_pairs, large, n_parts):
         assert part.unparsable.tolist() == alone.unparsable.tolist()
         start = stop
     assert start == 5
+
+
+# --------------------------------------------------------------------------------- many at a time
+
+
+TENSORS = {
+    "alike": [torch.tensor([[0.0, 1, 2, 3], [1, 1, 4, 4]]), torch.zeros(0, 4)],
+    "with a gradient": [torch.tensor([[0.0, 1, 2, 3]], requires_grad=True)] * 2,
+    "half": [torch.tensor([[0.1, 1, 2, 3]], dtype=torch.bfloat16)] * 2,
+    "whole numbers": [torch.tensor([[0, 1, 2, 2**40 + 1]])] * 2,
+    "of unlike types": [
+        torch.tensor([[0, 1, 2, 2**40 + 1]]),
+        torch.tensor([[0.1, 1, 2, 3]], dtype=torch.float32),
+    ],
+    "none": [torch.zeros(0), torch.tensor([[0.0, 1, 2, 3]])],
+    "none of another width": [torch.zeros(0, 5), torch.tensor([[0.0, 1, 2, 3]])],
+    "none at all": [torch.zeros(0), torch.zeros(0)],
+}
+
+
+@pytest.mark.parametrize("boxes", TENSORS.values(), ids=TENSORS)
+@pytest.mark.parametrize("wrapped", [False, True], ids=["tensors", "mappings"])
+def test_tensors_are_read_as_lists_are(boxes, wrapped):
+    """Also where they go through one concatenation: no rounding to a common type."""
+    lists = [box.double().tolist() for box in boxes]
+    values = (
+        [{"boxes": box, "labels": list(range(len(box)))} for box in boxes] if wrapped else boxes
+    )
+    read = BoxBatch.read(values, values[::-1])
+    want = BoxBatch.read(lists, lists[::-1])
+    assert read.boxes.tobytes() == want.boxes.tobytes()
+    assert read.n_pred.tolist() == want.n_pred.tolist()
+    assert read.n_target.tolist() == want.n_target.tolist()
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (torch.zeros(2, 5), "of shape (N, 4), but got shape (2, 5)"),
+        (torch.zeros(4), "of shape (N, 4), but got shape (4,)"),
+        (torch.ones(1, 4, dtype=torch.bool), "as numbers of shape (N, 4)"),
+    ],
+)
+def test_a_wrong_tensor_is_named(bad, message):
+    for preds in ([bad, bad], [torch.zeros(1, 4), bad]):
+        with pytest.raises((InputError, InputTypeError), match=re.escape(message)) as caught:
+            BoxBatch.read(preds, [torch.zeros(0, 4)] * 2)
+        assert caught.value.index == (0 if preds[0] is bad else 1)
+
+
+def test_batches_are_joined_in_order():
+    one = BoxBatch.read([[[0, 0, 1, 1]], {"unparsable": True}], [[], [[2, 2, 3, 3]]])
+    two = BoxBatch.read([{"boxes": [[4, 4, 5, 5]], "labels": ["a"]}], [[]])
+    joined = BoxBatch.joined([one, two])
+    assert joined.boxes[:, 0].tolist() == [0, 4, 2], "predictions first"
+    assert joined.n_pred.tolist() == [1, 0, 1]
+    assert joined.n_target.tolist() == [0, 1, 0]
+    assert joined.pred_labels == [None, None, ["a"]]
+    assert joined.unparsable.tolist() == [False, True, False]

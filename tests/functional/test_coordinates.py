@@ -4,9 +4,11 @@ import re
 
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 
 from lightning_vlmeval.errors import ConfigurationError, InputError
-from lightning_vlmeval.functional.coordinates import coordinate_doctor, read_numbers
+from lightning_vlmeval.functional.boxes import pairwise_iou
+from lightning_vlmeval.functional.coordinates import _Pairs, coordinate_doctor, read_numbers
 from lightning_vlmeval.parsing import Frame, box_format
 
 
@@ -223,3 +225,24 @@ def test_errors():
         coordinate_doctor([[[1, 2, 3]]], SMALL, [(640, 480)])
     with pytest.raises(InputError, match="to have the same length, but got 1 and 2"):
         coordinate_doctor(SMALL, SMALL * 2, [(640, 480)])
+
+
+def test_overlaps_are_those_of_each_sample_on_its_own():
+    rng = np.random.default_rng(0)
+    preds = [rng.uniform(0, 100, (n, 4)) for n in (3, 1, 0, 4, 2)]
+    target = [np.sort(rng.uniform(0, 100, (n, 2, 2)), 1).reshape(-1, 4) for n in (2, 4, 3, 0, 2)]
+    pairs = _Pairs(preds, target, [(100, 100)] * 5, None)
+    expected = []
+    for boxes, truth in zip(preds, target, strict=True):
+        if len(boxes) and len(truth):
+            low, high = (
+                np.minimum(boxes[:, :2], boxes[:, 2:]),
+                np.maximum(boxes[:, :2], boxes[:, 2:]),
+            )
+            iou = pairwise_iou(np.hstack([low, high]), truth)
+            assigned = np.zeros(len(truth))
+            rows, columns = linear_sum_assignment(iou, maximize=True)
+            assigned[columns] = iou[rows, columns]
+            expected += assigned.tolist()
+    assert pairs.overlaps(Frame("original")) == pytest.approx(expected, abs=1e-12)
+    assert max(expected) > 0.1
