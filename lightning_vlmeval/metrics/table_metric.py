@@ -87,11 +87,12 @@ class TableMetric(Metric):
         self.scorer = scorer
         self._signature: Signature | None = None
         self._pending = _Pending()
+        # MetricCollection merges metrics whose states are equal after the first batch into one
+        # group that only the first of them updates. Two of ours never have equal states; this one
+        # is the first, for older releases of torchmetrics look at no other.
+        self.add_state("instance", torch.tensor(next(_instances)), dist_reduce_fx=_keep_own)
         self.add_state("rows", default=[], dist_reduce_fx="cat")  # pieces of shape (n, K), float64
         self.add_state("keys", default=[], dist_reduce_fx="cat")  # packed ids, groups and payloads
-        # MetricCollection merges metrics whose states are equal after the first batch into one
-        # group that only the first of them updates. Two of ours never have equal states.
-        self.add_state("instance", torch.tensor(next(_instances)), dist_reduce_fx=_keep_own)
         self._forget_ids()
 
     # ---------------------------------------------------------------------------- accumulation

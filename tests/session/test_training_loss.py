@@ -68,3 +68,12 @@ def test_a_checkpoint_keeps_what_waits() -> None:
     for one in (loss, resumed):
         one.add(torch.tensor(8.0))
     assert taken(loss) == taken(resumed) == (6.0, 0)
+
+
+def test_adding_reads_no_value() -> None:
+    """A tensor of the device "meta" has none: whatever waits for one raises."""
+    mean, loss = TrainingLoss(), torch.tensor(1.0, device="meta")
+    with pytest.raises(RuntimeError, match="meta tensors"):
+        float(loss * 1)
+    for _ in range(200):
+        mean.add(loss)
