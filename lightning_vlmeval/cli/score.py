@@ -144,7 +144,7 @@ def _lines(data: Mapping[str, Any], intervals: Mapping[str, Interval]) -> list[s
         ends = intervals.get(key)
         cell = "" if ends is None else f"[{ends.low:.4f}, {ends.high:.4f}]"
         rows.append([key, number(value), cell])
-    lines = [*table_lines(rows), "", f"{data['samples']} samples of {short(data['source'])}"]
+    lines = [*table_lines(rows), "", f"{data['samples']} samples of {shown(data['source'])}"]
     lines += [coloured(shown(one), "faint") for one in data["signatures"].values()]
     for one in data["worst"]:
         lines += [
