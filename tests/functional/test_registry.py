@@ -28,9 +28,9 @@ from lightning_vlmeval.functional.registry import (
 from lightning_vlmeval.functional.rouge import ROUGEScorer
 from lightning_vlmeval.functional.scorer import Scorer
 from lightning_vlmeval.functional.structured import StructuredOutputScorer
-from lightning_vlmeval.functional.wordnet import installed_wordnet
 from lightning_vlmeval.table import Table
 from tests.analysis.scorers import MicroF1
+from tests.functional.test_wordnet import installed_wordnet
 
 PLAIN = [
     AnswerScorer(normalize=False),
