@@ -6,6 +6,7 @@ The share of an evaluation is the demo's: its model is so small that generation 
 BERTScore's encoder is many times its size. A real model's share is smaller.
 """
 
+import logging
 import statistics
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from lightning_vlmeval import VLMEvalCallback
+from lightning_vlmeval.demo.__main__ import MIX, VALIDATION_SCENES, VALIDATION_SEED
 from lightning_vlmeval.demo.data import Collator, SceneDataset
 from lightning_vlmeval.demo.model import TinyVLM
 from lightning_vlmeval.errors import InputError
@@ -152,8 +154,10 @@ def demo_shares(metrics: list[str] | None) -> list[float]:
         )
         trainer.fit(
             module,
-            DataLoader(SceneDataset(0, 24 * 32), 32, collate_fn=collate),
-            DataLoader(SceneDataset(1, 151), 51, collate_fn=collate),
+            DataLoader(SceneDataset(0, 24 * 32, MIX), 32, collate_fn=collate),
+            DataLoader(
+                SceneDataset(VALIDATION_SEED, VALIDATION_SCENES, MIX), 51, collate_fn=collate
+            ),
         )
     return callback.shares
 
@@ -161,6 +165,7 @@ def demo_shares(metrics: list[str] | None) -> list[float]:
 def measure() -> dict[str, Any]:
     """All of it."""
     warnings.simplefilter("ignore")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     found: dict[str, Any] = {
         "training batch, us": [round(training_batch(), 1) for _ in range(3)],
     }
