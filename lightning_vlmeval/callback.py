@@ -2,7 +2,6 @@
 
 import importlib
 import math
-import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -279,10 +278,6 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Check what can be checked before the data, and ask for evaluation 0."""
         self._run.fitting = str(getattr(stage, "value", stage)) == "fit"
-        # Our values are the same on every rank already; Lightning cannot know and would warn.
-        warnings.filterwarnings(
-            "ignore", message=rf".*`self\.log\('{re.escape(self._run.key(''))}.*sync_dist=True"
-        )
         self._run.recorder.open(trainer)
         for note in self._notes:
             emit(trainer, note)

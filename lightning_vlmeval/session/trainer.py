@@ -3,7 +3,9 @@
 import importlib
 import io
 import math
+import re
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -140,11 +142,14 @@ def log_values(pl_module: Any, values: Mapping[str, float]) -> None:
         values: What to log.
     """
     precise = torch.float32 if pl_module.device.type == "mps" else torch.float64
+    defined = {key: value for key, value in sorted(values.items()) if not math.isnan(value)}
+    # Lightning cannot know that they are global, and would advise to reduce them.
+    keys = "|".join(map(re.escape, defined))
+    warnings.filterwarnings("ignore", message=rf".*`self\.log\('(?:{keys})', .*sync_dist=True")
     pl_module.log_dict(
         {
             key: torch.tensor(value, dtype=precise, device=pl_module.device)
-            for key, value in sorted(values.items())
-            if not math.isnan(value)
+            for key, value in defined.items()
         },
         on_step=False,
         on_epoch=True,
