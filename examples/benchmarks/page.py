@@ -17,8 +17,8 @@ def _ratio(value: dict[str, float]) -> str:
 def rows(report: dict[str, Any]) -> list[str]:
     """One line for each metric and peer."""
     lines = [
-        "| metric, data | peer | first, later (µs) | peer (µs) | faster, first | faster, later "
-        "| largest difference | floor (µs), what |",
+        "| metric, data | peer | first, later (us) | peer (us) | faster, first | faster, later "
+        "| largest difference | floor (us), what |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in report["rows"]:

@@ -37,13 +37,16 @@ def texts(shape: str, count: int, epoch: int = 0) -> tuple[list[str], list[str]]
 
 def _text(rng: np.random.Generator, shape: str) -> str:
     low, high = LENGTHS[shape]
-    # Common words are common: the square of a uniform number prefers the first ones.
-    chosen = (rng.random(rng.integers(low, high + 1)) ** 2 * len(WORDS)).astype(int)
+    # Common words are common: a power of a uniform number prefers the first ones. Answers to
+    # questions are mostly one word, and the same few ones.
+    answers = shape == "answers"
+    length = 1 + rng.binomial(2, 0.15) if answers else rng.integers(low, high + 1)
+    chosen = (rng.random(length) ** (4 if answers else 2) * len(WORDS)).astype(int)
     words = [WORDS[i] for i in chosen]
     if shape == "reports":
         words[15::16] = [f"{word}." for word in words[15::16]]
     text = " ".join(words)
-    return text if shape == "answers" else text.capitalize() + "."
+    return text if answers else text.capitalize() + "."
 
 
 def _answer(rng: np.random.Generator, text: str, shape: str) -> str:

@@ -237,17 +237,16 @@ def check_texts(
 
 def _references(target: str | Sequence[str], index: int) -> list[str]:
     """A sample's references as a list of strings."""
-    references = [target] if isinstance(target, str) else target
-    if not isinstance(references, (list, tuple)) or not all(
-        isinstance(text, str) for text in references
-    ):
+    if isinstance(target, str):
+        return [target]
+    if not isinstance(target, (list, tuple)) or not all(isinstance(text, str) for text in target):
         raise InputTypeError(
             f"Expected each target to be a string or a list of strings, but got {target!r}"[:300],
             index,
         )
-    if not references:
+    if not target:
         raise InputError("Expected at least one reference, but got an empty list", index)
-    return list(references)
+    return list(target)
 
 
 class TextScorer(Scorer):
@@ -266,11 +265,17 @@ class TextScorer(Scorer):
 
     def tabulate_collected(
         self, batches: Sequence[tuple[list[str], list[list[str]]]]
-    ) -> tuple[Floats, Sequence[bytes] | None]:
-        """The rows of all samples of some batches.
+    ) -> tuple[Floats, None]:
+        """The rows of all samples of some batches; equal samples are scored once.
 
         Args:
             batches: What `collect` gave, at least once.
         """
-        preds = [text for texts, _ in batches for text in texts]
-        return self.tabulate(preds, [one for _, references in batches for one in references])
+        places: dict[tuple[str, ...], int] = {}
+        samples = [
+            places.setdefault((text, *references), len(places))
+            for batch in batches
+            for text, references in zip(*batch, strict=True)
+        ]
+        rows = self.rows([one[0] for one in places], [one[1:] for one in places])
+        return (rows if len(places) == len(samples) else rows[samples]), None

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lightning_vlmeval.errors import ConfigurationError, InputError
+from lightning_vlmeval.functional.rouge import ROUGEScorer
 from lightning_vlmeval.metrics import BLEUScore, GroundingScore, ROUGEScore, table_metric
 from lightning_vlmeval.metrics.table_metric import TableMetric, gather_tables
 from lightning_vlmeval.session.evaluation import EvaluationSession
@@ -122,3 +123,21 @@ def test_metrics_of_unlike_samples_keep_their_own_ids() -> None:
     _, tables = gather_tables([one, other])
     assert [table.ids for table in tables] == [("x", "y"), ("z",)]
     assert [table.groups for table in tables] == [("h", "g"), ("",)]
+
+
+def test_equal_samples_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    preds = ["a cat", "a cat", "no", "a cat", "no"]
+    target: list[Any] = ["the cat", ["the cat"], "no", ["the cat", "a cat"], "yes"]
+    expected = ROUGEScorer().rows(preds, target)
+    scored: list[int] = []
+    rows = ROUGEScorer.rows
+    monkeypatch.setattr(
+        ROUGEScorer,
+        "rows",
+        lambda self, preds, target: scored.append(len(preds)) or rows(self, preds, target),
+    )
+    metric = ROUGEScore()
+    for start in (0, 2, 4):
+        metric.update(preds[start : start + 2], target[start : start + 2])
+    assert metric.table().rows.tobytes() == expected.tobytes()
+    assert scored == [4]
