@@ -207,6 +207,26 @@ def _kind(value: Any) -> str:
     return kinds.get(type(value), "a number")
 
 
+def check_kinds(value: Mapping[str, Any], kinds: Mapping[str, type], place: str) -> None:
+    """Raise where a field that is there is not what readers take it for.
+
+    Args:
+        value: A JSON object.
+        kinds: `dict` or `list`, by field.
+        place: What to call it in an error.
+
+    Raises:
+        StoreError: A field is something else; null is nothing.
+    """
+    for name, kind in kinds.items():
+        field = value.get(name)
+        if field is not None and not isinstance(field, kind):
+            raise StoreError(
+                f"{place}: expected {name!r} to be {'an object' if kind is dict else 'an array'}, "
+                f"but got {field!r:.80}"
+            )
+
+
 def number_or_nan(value: Any) -> float:
     """A stored number; NaN for null.
 

@@ -9,7 +9,7 @@ from typing import Any
 from lightning_vlmeval import __version__
 from lightning_vlmeval.functional.registry import scorer_record
 from lightning_vlmeval.functional.scorer import Scorer
-from lightning_vlmeval.runs.files import StoreError, json_line, plain, read_object
+from lightning_vlmeval.runs.files import StoreError, check_kinds, json_line, plain, read_object
 
 FORMAT = 1
 """The version of the files' format. 1: the first."""
@@ -102,6 +102,8 @@ def read_record(folder: Path) -> dict[str, Any]:
             raise StoreError(
                 f"{path}: expected {key!r} to be a {kind.__name__}, but got {record.get(key)!r}"
             )
+    check_kinds(record["scorers"], dict.fromkeys(record["scorers"], dict), f"{path}: scorers")
+    check_kinds(record["columns"], dict.fromkeys(record["columns"], list), f"{path}: columns")
     return record
 
 

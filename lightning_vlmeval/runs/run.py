@@ -12,6 +12,7 @@ import numpy as np
 from lightning_vlmeval.errors import ConfigurationError
 from lightning_vlmeval.runs.files import (
     StoreError,
+    check_kinds,
     floats,
     lines_of,
     number_or_nan,
@@ -27,6 +28,16 @@ from lightning_vlmeval.table import Table
 
 FOLDER = "vlmeval"
 """What a run's folder is called, beside the logger's files."""
+
+# What readers take fields for.
+_OF_SUMMARIES: dict[str, type] = {
+    **dict.fromkeys(("values", "intervals", "accounting", "verdict", "fingerprint"), dict),
+    "findings": list,
+}
+_OF_SAMPLES: dict[str, type] = {
+    **dict.fromkeys(("rows", "payloads", "scores", "issues"), dict),
+    **dict.fromkeys(("boxes", "labels", "matches"), list),
+}
 
 
 class EvaluationIndexError(StoreError, IndexError):
@@ -186,7 +197,7 @@ class Run:
         static, path = self._static(stored), self._file(stored, "jsonl.gz")
         ids, rows, groups, payloads = [], [], [], []
         for number, sample in _checked(path):
-            row = _of(sample, "rows", metric, f"{path}:{number}")
+            row = _of(sample, "rows", metric)
             if row is None or sample.get("loader", "") != loader:
                 continue
             rows.append(_row(row, len(columns), f"{path}:{number}"))
@@ -244,7 +255,10 @@ class Run:
         return self.path / EVALUATIONS / f"{index:09d}.{ending}"
 
     def _summary(self, index: int) -> dict[str, Any]:
-        return read_object(self._file(index, "summary.json"))
+        path = self._file(index, "summary.json")
+        summary = read_object(path)
+        check_kinds(summary, _OF_SUMMARIES, str(path))
+        return summary
 
     def _static(self, index: int) -> dict[Key, dict[str, Any]]:
         """What is stored once of the samples seen up to an evaluation."""
@@ -260,12 +274,9 @@ def _key(sample: dict[str, Any]) -> Key:
     return str(sample.get("loader", "")), str(sample.get("id"))
 
 
-def _of(sample: dict[str, Any], name: str, metric: str, place: str) -> Any:
+def _of(sample: dict[str, Any], name: str, metric: str) -> Any:
     """What a sample has of a metric, by the name of the field; None for nothing."""
-    fields = sample.get(name)
-    if fields is not None and not isinstance(fields, dict):
-        raise StoreError(f"{place}: expected {name!r} to be an object, but got {fields!r:.80}")
-    return (fields or {}).get(metric)
+    return (sample.get(name) or {}).get(metric)
 
 
 def _checked(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -276,6 +287,7 @@ def _checked(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 f"{path}:{number}: expected a sample with a text as 'id', but got "
                 f"{sample.get('id')!r}"
             )
+        check_kinds(sample, _OF_SAMPLES, f"{path}:{number}")
         yield number, sample
 
 
@@ -294,7 +306,7 @@ def _row(row: Any, length: int, place: str) -> Any:
 
 def _payload(sample: dict[str, Any], metric: str, place: str) -> bytes:
     """The bytes beside a row."""
-    text = _of(sample, "payloads", metric, place)
+    text = _of(sample, "payloads", metric)
     try:
         return b"" if text is None else base64.b64decode(text, validate=True)
     except (binascii.Error, TypeError, ValueError):
