@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning_vlmeval.errors import ConfigurationError, InputError
 from lightning_vlmeval.runs.files import (
+    StoreError,
     json_line,
     packed_lines,
     plain,
@@ -57,7 +58,8 @@ class RunStore:
     | first evaluation | what becomes of a run that is there |
     |---|---|
     | 0 | it is another run: its folder is renamed, ``vlmeval-1``, and so on |
-    | n > 0 | it is this run, resumed: evaluations from n on are removed, they were abandoned |
+    | n > 0 | it is this run, resumed: evaluations from n on are removed, with a warning; what led to them is trained again |
+    | n > 0, but it cannot be read | it is renamed as above, with a warning, and the run goes on in a new folder |
 
     Args:
         folder: The run's folder, ``<log dir>/vlmeval``; made at the first evaluation.
@@ -93,6 +95,7 @@ class RunStore:
         self._record = {"format": FORMAT, **plain(record)}
         self._images = ImageFolder(self.folder / IMAGES, images, max_images)
         self._known: set[Key] | None = None
+        self._begins: bool | None = None  # whether the first evaluation was the run's first
 
     def write(self, summary: Mapping[str, Any], samples: Iterable[Mapping[str, Any]]) -> None:
         """Write an evaluation.
@@ -111,7 +114,7 @@ class RunStore:
 
         Raises:
             ConfigurationError: `index` is not a whole number from 0.
-            StoreError: The folder holds a run of another format.
+            OSError: A file cannot be written. The evaluation is not there; others are as they were.
         """
         index = summary.get("index")
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < 10**9:
@@ -138,22 +141,36 @@ class RunStore:
         return self._known
 
     def _open(self, index: int) -> set[Key]:
-        record = self._record
-        if index == 0 and self._known is None:
+        record, known, removed = self._record, set[Key](), list[int]()
+        if self._begins is None:
+            self._begins = index == 0
+        if self._begins and self._known is None:
             _move_aside(self.folder)
         elif (self.folder / RECORD).exists():
-            record = {**record, "created": read_record(self.folder).get("created")}
+            try:
+                record = {**record, "created": read_record(self.folder).get("created")}
+                known = _stored_samples(self.folder, index)
+                removed = [one for one in evaluation_indices(self.folder) if one >= index]
+            except StoreError as error:
+                aside = _rename(self.folder)
+                warnings.warn(
+                    f"{error}. The folder is kept as {aside}, and the run goes on from evaluation "
+                    f"{index} in a new one",
+                    stacklevel=2,
+                )
+        if removed:
+            warnings.warn(
+                f"{self.folder}: evaluations {', '.join(map(str, removed))} are removed: the run was "
+                f"resumed before them, and makes them again",
+                stacklevel=2,
+            )
         _remove_from(self.folder, index)
         for folder in (self.folder, self.folder / EVALUATIONS, self.folder / SAMPLES):
             folder.mkdir(parents=True, exist_ok=True)
             remove_strays(folder)
         self._images.open()
         write_whole(self.folder / RECORD, json_line(record) + b"\n")
-        return {
-            (str(sample.get("loader", "")), str(sample.get("id")))
-            for path in sorted((self.folder / SAMPLES).glob("*.jsonl.gz"))
-            for _, sample in read_objects(path)
-        }
+        return known
 
     def _static(self, samples: Mapping[Key, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         """The fields that do not change, the pictures stored."""
@@ -200,12 +217,25 @@ def sample_files(folder: Path, last: int) -> list[Path]:
 
 def _move_aside(folder: Path) -> None:
     """Rename a folder that holds evaluations of an earlier run."""
-    if not evaluation_indices(folder):
-        return
+    if evaluation_indices(folder):
+        _rename(folder)
+
+
+def _rename(folder: Path) -> Path:
+    """Give a folder the next free name of its own."""
     number = 1
     while (aside := folder.with_name(f"{folder.name}-{number}")).exists():
         number += 1
-    folder.rename(aside)
+    return folder.rename(aside)
+
+
+def _stored_samples(folder: Path, index: int) -> set[Key]:
+    """The samples whose static fields were stored before an evaluation."""
+    return {
+        (str(sample.get("loader", "")), str(sample.get("id")))
+        for path in sample_files(folder, index - 1)
+        for _, sample in read_objects(path)
+    }
 
 
 def _remove_from(folder: Path, index: int) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -208,13 +209,16 @@ def test_a_resumed_run_goes_on_where_its_checkpoint_was(tmp_path: Path) -> None:
     )
     scorer, store = GroundingScorer(), store_of(tmp_path)
     samples = grounding_samples(scorer, [0, 1, 2])
-    store.write(summary_of(scorer, samples, 2), samples)
+    message = f"{folder}: evaluations 2, 3 are removed: the run was resumed before them"
+    with pytest.warns(UserWarning, match=re.escape(message)):
+        store.write(summary_of(scorer, samples, 2), samples)
     run = Run(tmp_path)
     assert [one["index"] for one in run.evaluations] == [0, 1, 2]
     assert [len(run.samples(i)) for i in range(3)] == [2, 2, 3]
     assert run.record["created"] == "2001-01-01T00:00:00+00:00"
     assert all("target" in sample for sample in run.samples())
-    store.write(summary_of(scorer, samples, 1), samples)  # turned back once more
+    with pytest.warns(UserWarning, match="evaluations 1, 2 are removed"):
+        store.write(summary_of(scorer, samples, 1), samples)  # turned back once more
     assert [one["index"] for one in Run(tmp_path).evaluations] == [0, 1]
     assert all("target" in sample for sample in Run(tmp_path).samples())
 
@@ -225,6 +229,45 @@ def test_resumed_into_another_folder_a_run_begins_later(tmp_path: Path) -> None:
     store.write(summary_of(scorer, samples, 5), samples)
     assert Run(tmp_path).evaluations[0]["index"] == 5
     assert "target" in Run(tmp_path).samples(0)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("run.json", b'{"format": 2}'),
+        ("run.json", b""),
+        ("samples/000000000.jsonl.gz", b"\x1f\x8b"),
+    ],
+)
+def test_a_run_that_cannot_be_read_is_kept_and_goes_on_elsewhere(
+    tmp_path: Path, name: str, damage: bytes
+) -> None:
+    folder = grounding_run(tmp_path)
+    (folder / name).write_bytes(damage)
+    scorer, store = GroundingScorer(), store_of(tmp_path)
+    samples = grounding_samples(scorer, [0, 1])
+    with pytest.warns(
+        UserWarning, match=r"kept as .*vlmeval-1, and the run goes on from evaluation 2"
+    ):
+        store.write(summary_of(scorer, samples, 2), samples)
+    assert [one["index"] for one in Run(folder).evaluations] == [2]
+    assert all("target" in sample for sample in Run(folder).samples())
+    assert (tmp_path / "vlmeval-1" / name).read_bytes() == damage
+
+
+def test_a_run_that_could_not_begin_is_not_taken_for_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = grounding_run(tmp_path, name="before")
+    scorer, store = GroundingScorer(), store_of(tmp_path)
+    samples = grounding_samples(scorer, [0, 1])
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", lambda *_: os.open("/nowhere/at all", os.O_RDONLY))
+        with pytest.raises(OSError, match="No such file"):
+            store.write(summary_of(scorer, samples, 0), samples)
+    store.write(summary_of(scorer, samples, 1), samples)
+    assert [one["index"] for one in Run(folder).evaluations] == [1]
+    assert Run(tmp_path / "vlmeval-1").name == "before"
 
 
 def test_another_run_in_the_folder_is_moved_aside(tmp_path: Path) -> None:
