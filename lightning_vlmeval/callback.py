@@ -152,6 +152,14 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
     Raises:
         ConfigurationError: An option that cannot work, here or before the first training step;
             outputs without what is needed, at the first validation batch.
+        InputError: A sample of the first validation batch cannot be scored; on several ranks all
+            raise it, at the end of that validation.
+        RankError: Another process of the run stopped. A rank without any validation batch is found
+            before training; in `trainer.validate` the others wait for it for the time limit of the
+            process group, since Lightning runs no hook there.
+
+    With ``strategy="ddp_spawn"`` the results are in the processes that Lightning started: in the
+    one that called `fit`, read them from the run's folder.
     """
 
     def __init__(
@@ -277,8 +285,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Check what can be checked before the data, and ask for evaluation 0."""
-        self._run.fitting = str(getattr(stage, "value", stage)) == "fit"
-        self._run.recorder.open(trainer)
+        self._run.set_up(trainer, str(getattr(stage, "value", stage)))
         for note in self._notes:
             emit(trainer, note)
         self._notes = []
@@ -298,12 +305,8 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Warn where there is nothing to evaluate."""
-        if not trainer.enable_validation and trainer.is_global_zero:
-            warnings.warn(
-                "VLMEvalCallback will never run: the module has no `validation_step`, or the "
-                "Trainer no validation dataloader, or `limit_val_batches` is 0",
-                stacklevel=2,
-            )
+        if not trainer.enable_validation:
+            self._warn_of_nothing(trainer)
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """Write the report."""
@@ -318,9 +321,19 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
         if not trainer.enable_validation:
             return
         check_every_rank(trainer)
+        if not sum(trainer.num_val_batches):
+            self._warn_of_nothing(trainer)
         shortfall = self._run.history.detector.shortfall(planned_evaluations(trainer))
         if shortfall is not None and not trainer.fast_dev_run:
             emit(trainer, f"VLMEvalCallback: {shortfall}")
+
+    def _warn_of_nothing(self, trainer: Any) -> None:
+        if trainer.is_global_zero:
+            warnings.warn(
+                "VLMEvalCallback will never run: the module has no `validation_step`, or the "
+                "Trainer no validation dataloader or an empty one, or `limit_val_batches` is 0",
+                stacklevel=2,
+            )
 
     # ----------------------------------------------------------------------------- training
 
@@ -385,11 +398,11 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
 
     def on_sanity_check_end(self, trainer: Any, pl_module: Any) -> None:
         """Keep a sanity check of the whole set as evaluation 0, the untrained model's."""
-        whole = self._sanity_steps is not None
-        if self._sanity_steps is not None:
-            trainer.num_sanity_val_steps, self._sanity_steps = self._sanity_steps, None
-        if whole and not self.history:
-            check_every_rank(trainer)
+        whole = self._restore_sanity_steps(trainer)
+        check_every_rank(trainer)
+        if not whole or self.history:
+            self._run.sessions.check()
+        elif sum(trainer.num_sanity_val_batches):
             self._run.compute(trainer, pl_module, "val")
             self._run.read_loss(trainer)
             log_directly(trainer, self._run.values("val"), 0)
@@ -397,6 +410,13 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
             self._print(trainer)
         self._run.sessions.reset()
         self._run.recorder.end()
+
+    def _restore_sanity_steps(self, trainer: Any) -> bool:
+        """Give the Trainer back its number of sanity steps; whether it was changed."""
+        if self._sanity_steps is None:
+            return False
+        trainer.num_sanity_val_steps, self._sanity_steps = self._sanity_steps, None
+        return True
 
     def on_test_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin a test."""
@@ -414,6 +434,7 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Leave no half evaluation behind but the answers, for people to look at."""
+        self._restore_sanity_steps(trainer)
         self._run.abandon()
 
     def _finish(self, trainer: Any, pl_module: Any, stage: str) -> None:

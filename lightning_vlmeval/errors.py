@@ -49,5 +49,9 @@ class InputError(VLMEvalError, ValueError):
         return type(self)(f"{self} (sample {name})")
 
 
+class RankError(VLMEvalError, RuntimeError):
+    """Another process of a distributed run did not come where all must."""
+
+
 class InputTypeError(InputError, TypeError):
     """A sample, or the batch, is of a wrong type."""

@@ -7,6 +7,8 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 
+from lightning_vlmeval.errors import RankError
+
 Bytes = NDArray[np.uint8]
 
 
@@ -78,12 +80,27 @@ def gather_bytes(data: bytes, group: dist.ProcessGroup | None = None) -> list[by
         data: This rank's bytes.
         group: The process group; None for all ranks.
 
+    Raises:
+        RankError: Another rank stopped, or did not come within the group's own time limit.
+
     Example:
         >>> gather_bytes(b"alone")  # no process group: one process is all there is
         [b'alone']
     """
     if not (dist.is_available() and dist.is_initialized()):
         return [data]
+    try:
+        return _gathered(data, group)
+    except RuntimeError as error:
+        raise RankError(
+            f"Rank {dist.get_rank()} waited for what the other ranks have evaluated, and one of them "
+            f"did not come: it stopped, and says why itself; or it has no validation batch, where "
+            f"Lightning runs no hook: use fewer devices or smaller batches. ({error})"
+        ) from error
+
+
+def _gathered(data: bytes, group: dist.ProcessGroup | None) -> list[bytes]:
+    """What `gather_bytes` gives, of several processes."""
     device = _device(group)
     size = torch.tensor([len(data)], dtype=torch.int64, device=device)
     sizes = [torch.zeros_like(size) for _ in range(dist.get_world_size(group))]

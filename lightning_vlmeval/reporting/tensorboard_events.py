@@ -106,7 +106,9 @@ def diagnosis_markdown(summary: Mapping[str, Any]) -> str:
     return "\n\n".join(part.strip() for part in parts)
 
 
-def write_pictures(writer: Any, run: Run, most: int = 8, tag: str = "vlmeval") -> int:
+def write_pictures(
+    writer: Any, run: Run, most: int = 8, tag: str = "vlmeval", step: int | None = None
+) -> int:
     """Write the last answers of a few samples as pictures, the same samples at each evaluation.
 
     Args:
@@ -114,6 +116,7 @@ def write_pictures(writer: Any, run: Run, most: int = 8, tag: str = "vlmeval") -
         run: The run, whose thumbnails are drawn on.
         most: How many pictures at most.
         tag: What their names begin with.
+        step: Where on the x axis; None for the evaluation's training step.
 
     Returns:
         How many were written.
@@ -121,7 +124,8 @@ def write_pictures(writer: Any, run: Run, most: int = 8, tag: str = "vlmeval") -
     Raises:
         StoreError: The run cannot be read.
     """
-    step = run.evaluations[-1].get("step") or 0
+    if step is None:
+        step = run.evaluations[-1].get("step") or 0
     written = 0
     for picture, sample in pictured(run, most):
         drawn = draw_answer(picture, sample)

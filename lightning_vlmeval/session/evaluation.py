@@ -15,7 +15,7 @@ from lightning_vlmeval.functional.health import healthy_scores
 from lightning_vlmeval.functional.losses import LossScorer
 from lightning_vlmeval.functional.scorer import Scorer
 from lightning_vlmeval.keys import metric_key
-from lightning_vlmeval.metrics.gathering import pack, unpack
+from lightning_vlmeval.metrics.gathering import gather_bytes, pack, unpack
 from lightning_vlmeval.metrics.table_metric import TableMetric, gather_tables
 from lightning_vlmeval.reporting.markup import visible
 from lightning_vlmeval.session.outputs import Batch
@@ -117,12 +117,13 @@ class _Tally:
     """What a rank tells the others beside its rows."""
 
     expected: int | None = None
-    replicated: bool = True
+    share: int = 0
     padding: int = 0
     loss: float = 0.0
     weight: int = 0
     failures: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    refusal: str = ""
 
 
 class EvaluationSession:
@@ -150,14 +151,14 @@ class EvaluationSession:
         self._tally = _Tally()
         self._seconds = 0.0
 
-    def expect(self, count: int | None, *, replicated: bool) -> None:
+    def expect(self, count: int | None, *, share: int) -> None:
         """Say how many samples are to come on this rank.
 
         Args:
             count: None where nobody can know.
-            replicated: Whether every rank draws the same samples, rather than its share.
+            share: Which share of the set; ranks of one share draw the same samples.
         """
-        self._tally.expected, self._tally.replicated = count, replicated
+        self._tally.expected, self._tally.share = count, share
 
     def update(self, batch: Batch, names: Sequence[str | None], *, strict: bool = False) -> None:
         """Add a batch.
@@ -180,6 +181,27 @@ class EvaluationSession:
             if name not in self._tally.failures:
                 self._add(name, metric, batch, ids, strict)
         self._seconds += time.perf_counter() - start
+
+    @property
+    def refused(self) -> bool:
+        """Whether this rank's samples were refused."""
+        return bool(self._tally.refusal)
+
+    def refuse(self, why: str) -> None:
+        """Let no further sample count, and `compute` raise on every rank.
+
+        Args:
+            why: What was wrong.
+        """
+        self._tally.refusal = why
+
+    def check(self) -> None:
+        """Raise on every rank where one of them refused its samples. A collective.
+
+        Raises:
+            InputError: One did; the message names it.
+        """
+        _check([part.decode() for part in gather_bytes(self._tally.refusal.encode())])
 
     def add_loss(self, loss: float, count: int) -> None:
         """Add the mean validation loss of samples that are not scored.
@@ -228,7 +250,7 @@ class EvaluationSession:
         except Exception as error:  # noqa: BLE001  whatever it is, the other samples are worth having
             self._tally.errors[name] = _reason(error)
 
-    def refuse(self, name: str | None, error: Exception) -> None:
+    def leave_out(self, name: str | None, error: Exception) -> None:
         """Count a sample that cannot be read.
 
         Args:
@@ -253,6 +275,9 @@ class EvaluationSession:
         """The scores over the samples of all ranks.
 
         A collective: every rank must call it. Nothing is reset.
+
+        Raises:
+            InputError: A rank refused its samples; raised on every rank.
         """
         start = time.perf_counter()
         ours = {n: m for n, m in self.metrics.items() if isinstance(m, TableMetric)}
@@ -261,7 +286,12 @@ class EvaluationSession:
         header = pack([json.dumps(vars(self._tally)).encode(), *map(_encoded, self._ids)])
         headers, tables = gather_tables([*ours.values(), self._losses], header)
         tallies, ids = _read_headers(headers)
-        failures = {name: why for tally in tallies for name, why in tally.failures.items()}
+        _check([tally.refusal for tally in tallies])
+        failures = {
+            name: why if len(tallies) == 1 else f"rank {rank}: {why}"
+            for rank, tally in enumerate(tallies)
+            for name, why in tally.failures.items()
+        }
         named = dict(zip([*ours, _LOSS], tables, strict=True))
         losses = named.pop(_LOSS)
         scores, more_failures = self._scores(named, failures)
@@ -357,14 +387,20 @@ def _read_headers(headers: Sequence[bytes]) -> tuple[list[_Tally], list[list[byt
     return tallies, ids
 
 
+def _check(refusals: Sequence[str]) -> None:
+    """Raise what the first rank has to say that refused its samples."""
+    for rank, refusal in enumerate(refusals):
+        if refusal:
+            raise InputError(f"Rank {rank}: {refusal}")
+
+
 def _account(tallies: Sequence[_Tally], ids: Sequence[Sequence[bytes]]) -> Accounting:
-    expected = [tally.expected for tally in tallies if tally.expected is not None]
-    known = len(expected) == len(tallies)
-    total = max(expected, default=0) if tallies[0].replicated else sum(expected)
+    known = all(tally.expected is not None for tally in tallies)
+    shares = {tally.share: tally.expected or 0 for tally in tallies}
     errors = {name: error for tally in tallies for name, error in tally.errors.items()}
     seen = len({name for names in ids for name in names})
     return Accounting(
-        expected=total if known else None,
+        expected=sum(shares.values()) if known else None,
         seen=seen,
         duplicates=sum(map(len, ids)) - seen + sum(tally.padding for tally in tallies),
         unscored=len(errors),

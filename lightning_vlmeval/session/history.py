@@ -27,7 +27,7 @@ class History:
     """
 
     def __init__(self, detector: OverfittingDetector) -> None:
-        self.detector = detector
+        self.detector, self._blank = detector, detector.state_dict()
         self.entries: list[dict[str, Any]] = []
         self.current: dict[str, Any] = {}
         self.verdict: Verdict | None = None
@@ -96,6 +96,11 @@ class History:
     def keep(self) -> None:
         """Make the current evaluation part of the run."""
         self.entries.append(self.current)
+
+    def clear(self) -> None:
+        """Forget the run."""
+        self.entries, self.current, self.verdict = [], {}, None
+        self.detector.load_state_dict(self._blank)
 
     @property
     def previous(self) -> Mapping[str, Any] | None:

@@ -48,6 +48,10 @@ class Judge:
         self._bands = read_bands(bands or {})
         self._baseline = None if baseline is None else Baseline(baseline)
         self._training_phrases = _checked_counts(training_phrases or {})
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a run: nothing is known of it."""
         self.findings: list[dict[str, Any]] = []
         self.sentence = ""
         self._memory: Mapping[str, Mapping[str, str | None]] = {}

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torchmetrics import Metric
 
 from lightning_vlmeval.errors import ConfigurationError, InputError
@@ -45,6 +46,7 @@ class LoaderSessions:
         self._metrics, self._tasks, self._output_keys = metrics, list(tasks), output_keys
         self._routes = task_routes(tasks, metrics, box_texts=reader is not None)
         self._sessions: dict[int, EvaluationSession] = {}
+        self._world = 1
         self._names: list[str | None] = []
         self._positions: list[Positions] = []
         self._drawn: list[frozenset[int] | None] = []  # the batches to be scored
@@ -56,6 +58,7 @@ class LoaderSessions:
         num_batches: Sequence[float],
         *,
         rank: int,
+        world: int = 1,
         mixed: bool = False,
         index: int = 0,
     ) -> None:
@@ -65,17 +68,18 @@ class LoaderSessions:
             loaders: What the user gave: a dataloader, a list or a dict of them.
             num_batches: How many batches of each are evaluated.
             rank: This process.
+            world: How many processes there are.
             mixed: Whether a batch comes from several dataloaders at once.
             index: The evaluation's number.
         """
-        self.predictions.seconds = 0.0
+        self.predictions.seconds, self._world = 0.0, world
         if self.log is not None:
             self.log.begin()
         named = {None: None} if mixed else _named(loaders)
         self._names = list(named)
         limits = [*num_batches, *[float("inf")] * len(named)]
         self._positions = [
-            Positions(loader, limit, rank)
+            Positions(loader, limit, rank, world)
             for loader, limit in zip(named.values(), limits, strict=False)
         ]
         self._drawn = []
@@ -91,7 +95,17 @@ class LoaderSessions:
             self._drawn.append(drawn)
             expected = positions.expected if drawn is None else positions.expected_in(drawn)
             self._sessions[number].reset()
-            self._sessions[number].expect(expected, replicated=positions.replicated)
+            self._sessions[number].expect(expected, share=positions.share)
+
+    def to(self, device: torch.device) -> None:
+        """Move metrics of torchmetrics, which gather on the device that they are on.
+
+        Args:
+            device: Where the ranks can gather.
+        """
+        for session in self._sessions.values():
+            for metric in session.metrics.values():
+                metric.to(device)
 
     def update(
         self, pl_module: Any, outputs: object, batch: object, batch_idx: int, index: int
@@ -107,7 +121,8 @@ class LoaderSessions:
 
         Raises:
             ConfigurationError: The outputs of the first batch do not hold what is needed.
-            InputError: A sample of the first batch cannot be scored. Later ones are counted.
+            InputError: A sample of the first batch cannot be scored. Later ones are counted. On
+                several ranks `compute` raises it, on all of them: the others must not wait.
         """
         drawn = self._drawn[index]
         if drawn is not None and batch_idx not in drawn:
@@ -116,24 +131,49 @@ class LoaderSessions:
                 count = self._positions[index].expected_in([batch_idx])
                 self._sessions[index].add_loss(loss, 1 if count is None else count)
             return
-        strict = index not in self._proven
+        session, strict = self._sessions[index], index not in self._proven
         try:
             outputs = self.predictions.ask(pl_module, outputs, batch, batch_idx, index)
             samples = read_batch(outputs, batch, self._output_keys)
             names = self._ids(samples, batch_idx, self._positions[index])
         except (ConfigurationError, InputError) as error:
             if strict:
-                raise
+                self._refuse(session, error)
+                return
             warnings.warn(
                 f"Batch {batch_idx} was left out of the evaluation: {visible(error)}",
                 stacklevel=2,
             )
             return
-        for part, ids in self._parts(samples, names, self._sessions[index], strict):
-            self._sessions[index].update(part, ids, strict=strict)
-            if self.log is not None:
+        if session.refused:
+            return
+        try:
+            parts = self._parts(samples, names, session, strict)
+            for part, ids in parts:
+                session.update(part, ids, strict=strict)
+        except Exception as error:  # noqa: BLE001  whatever a metric raises; only where strict
+            self._refuse(session, error)
+            return
+        if self.log is not None:
+            for part, ids in parts:
                 self.log.add(part, ids, self._names[index] or "", self._positions[index].size)
         self._proven.add(index)
+
+    def _refuse(self, session: EvaluationSession, error: Exception) -> None:
+        """Raise; on one of several ranks, whose outputs alone are at fault, when all have come."""
+        if self._world == 1 or isinstance(error, ConfigurationError):
+            raise error
+        kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+        session.refuse(f"{kind}{error}")
+
+    def check(self) -> None:
+        """Raise on every rank what one of them has against its first batch. A collective.
+
+        Raises:
+            InputError: One has.
+        """
+        for index in range(len(self._names)):
+            self._sessions[index].check()
 
     def _parts(
         self,
@@ -153,7 +193,7 @@ class LoaderSessions:
             try:
                 parts.append((self._read(samples.take([i])), [name]))
             except Exception as error:  # noqa: BLE001  whatever it is, the other samples are worth having
-                session.refuse(name, error)
+                session.leave_out(name, error)
         return parts
 
     def _read(self, samples: Batch) -> Batch:

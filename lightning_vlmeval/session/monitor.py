@@ -94,6 +94,28 @@ class Monitor:
 
     # --------------------------------------------------------------------------- evaluation
 
+    def set_up(self, trainer: Any, stage: str) -> None:
+        """Find the run's folder, and forget an earlier run. A collective.
+
+        Args:
+            trainer: The trainer.
+            stage: Lightning's: ``fit``, ``validate``, ``test`` or ``predict``.
+        """
+        self.fitting = stage == "fit"
+        begins = self.fitting and trainer.global_step == 0  # a checkpoint is loaded only later
+        if begins:
+            self.training_loss.restore(None)
+        again = begins and any(entry["step"] for entry in self.history.entries)
+        if again:  # by another Trainer
+            self.history.clear()
+            self.recorder.close()
+            if self.patterns is not None:
+                self.patterns.begin()
+        if self.recorder.open(trainer) or again:
+            self.publisher.begin()
+            if self.sessions.log is not None:
+                self.sessions.log.forget()
+
     def start(self, trainer: Any, stage: str) -> None:
         """Begin an evaluation.
 
@@ -108,9 +130,12 @@ class Monitor:
                 loaders,
                 batches,
                 rank=trainer.global_rank,
+                world=trainer.world_size,
                 mixed=mixed,
                 index=len(self.history.entries),
             )
+            if trainer.world_size > 1:
+                self.sessions.to(trainer.strategy.root_device)
         short = trainer.sanity_checking and math.isfinite(trainer.num_sanity_val_steps)
         if stage == "val" and not short:
             self.recorder.begin(trainer, len(self.history.entries))
@@ -191,7 +216,7 @@ class Monitor:
         """
         self.history.keep()
         news = self._diagnose(trainer) if trainer.is_global_zero else []
-        self.recorder.write(
+        stored = self.recorder.write(
             trainer,
             pl_module,
             self.history.current,
@@ -206,7 +231,7 @@ class Monitor:
         if self.sessions.log is not None:
             self.sessions.log.keep()
         folder = self.recorder.folder
-        if folder is not None and trainer.is_global_zero:
+        if folder is not None and stored:
             tags = list(map(self.key, self.history.current["intervals"]))
             self.publisher.evaluation(trainer, pl_module, folder, tags, bool(news))
 
@@ -229,7 +254,7 @@ class Monitor:
         """
         if self.patterns is not None and self.patterns.sentence:
             emit(trainer, f"VLMEvalCallback: {self.patterns.sentence}")
-        if self.recorder.folder is not None and trainer.is_global_zero:
+        if self.recorder.folder is not None and self.recorder.stored:
             path = self.publisher.fit_end(trainer, self.recorder.folder)
             if path is not None:
                 emit(trainer, f"VLMEvalCallback: the report is {path}")

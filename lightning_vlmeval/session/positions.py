@@ -4,18 +4,27 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+_INTERLEAVED = {
+    "DistributedSampler",
+    "DistributedSamplerWrapper",
+    "UnrepeatedDistributedSampler",
+    "UnrepeatedDistributedSamplerWrapper",
+}
+
 
 class Positions:
     """The position in the validation set of each sample that one rank draws from one dataloader.
 
     The k-th sample that rank r of W draws through a `DistributedSampler` stands at position
     ``k * W + r`` of the sampler's order; beyond the end of the set, the sampler repeats samples so
-    that every rank has as many. Those repeats are padding and must not count.
+    that every rank has as many. Those repeats are padding and must not count. A sampler of the user's
+    own, which shares the set out in a way of its own, gives no positions.
 
     Args:
         loader: The dataloader, as Lightning prepared it; None where batches mix several.
         num_batches: How many of its batches are evaluated; infinite where it has no length.
         rank: This process.
+        world: How many processes there are.
 
     Attributes:
         num_batches: How many batches are evaluated.
@@ -23,7 +32,7 @@ class Positions:
         batch_size: How many samples each has; None where nobody knows.
         ranks: Over how many ranks the sampler spreads the samples.
         expected: How many samples of the set this rank should see; None where nobody can know.
-        replicated: Whether every rank draws the same samples, rather than its share.
+        share: Which share of the set this rank draws: ranks of one share draw the same samples.
         stable: Whether a position means the same sample in every evaluation.
 
     Example:
@@ -34,16 +43,17 @@ class Positions:
         (['1', '3', None], 2)
     """
 
-    def __init__(self, loader: Any, num_batches: float, rank: int = 0) -> None:
+    def __init__(self, loader: Any, num_batches: float, rank: int = 0, world: int = 1) -> None:
         sampler = _sampler(loader)
         self._rank = rank
         self.num_batches = num_batches
         self.size = _size(sampler)
         self.ranks = int(getattr(sampler, "num_replicas", 1))
-        self._offset = int(getattr(sampler, "rank", 0))
-        self._drawn = _length(sampler)  # on this rank, padding included
+        self.share = int(getattr(sampler, "rank", 0))
+        self._drawn = None  # on this rank, padding included
+        if world == 1 or _interleaved(sampler) or _whole(loader, sampler):
+            self._drawn = _length(sampler)
         self.batch_size = _batch_size(loader)
-        self.replicated = not hasattr(sampler, "num_replicas")
         self.stable = self.size is not None and _in_order(sampler)
         self.expected = self._expected(num_batches)
 
@@ -66,15 +76,15 @@ class Positions:
             count: How many samples it gave.
 
         Returns:
-            None where positions cannot be told: the data set has no order, or the batch has another
-            number of samples than the sampler drew.
+            None where positions cannot be told: the data set has no order, the sampler is not known,
+            or the batch has another number of samples than the sampler drew.
         """
         if self.size is None or self._drawn is None or self.batch_size is None:
             return None
         start = batch_idx * self.batch_size
         if count != min(self.batch_size, self._drawn - start):
             return None
-        places = (k * self.ranks + self._offset for k in range(start, start + count))
+        places = (k * self.ranks + self.share for k in range(start, start + count))
         return [str(place) if place < self.size else None for place in places]
 
     def arrival(self, batch_idx: int, count: int) -> list[str]:
@@ -94,7 +104,7 @@ class Positions:
             if self.batch_size is None:
                 return None
             limit = min(limit, num_batches * self.batch_size)
-        inside = max(0, math.ceil((self.size - self._offset) / self.ranks))
+        inside = max(0, math.ceil((self.size - self.share) / self.ranks))
         return int(min(limit, inside))
 
 
@@ -105,6 +115,21 @@ def _sampler(loader: Any) -> Any:
         sampler = getattr(loader, "sampler", None)
     # torch's stand-in for the sampler of an iterable data set
     return None if type(sampler).__name__ == "_InfiniteConstantSampler" else sampler
+
+
+def _interleaved(sampler: Any) -> bool:
+    """Whether the ranks take turns, as torch's and Lightning's distributed samplers let them."""
+    order = next((cls for cls in type(sampler).__mro__ if "__iter__" in vars(cls)), None)
+    return hasattr(sampler, "num_replicas") and order is not None and order.__name__ in _INTERLEAVED
+
+
+def _whole(loader: Any, sampler: Any) -> bool:
+    """Whether this rank draws the whole set: no distributed sampler, and as many as there are."""
+    batches = getattr(loader, "batch_sampler", None)
+    of_its_own = batches is not None and not hasattr(batches, "sampler")
+    if hasattr(sampler, "num_replicas") or of_its_own:
+        return False
+    return _length(sampler) == _length(getattr(loader, "dataset", None))
 
 
 def _length(sized: Any) -> int | None:

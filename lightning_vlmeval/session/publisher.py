@@ -44,6 +44,10 @@ class Publisher:
         self._begun: set[int] = set()  # loggers, by identity
         self._failed: set[int] = set()
 
+    def begin(self) -> None:
+        """Begin with a run's folder."""
+        self._begun, self._failed = set(), set()
+
     def evaluation(
         self, trainer: Any, pl_module: Any, folder: Path, tags: Sequence[str], news: bool
     ) -> None:
@@ -56,17 +60,17 @@ class Publisher:
             tags: The main values that were logged.
             news: Whether the diagnosis says something new.
         """
+        step = log_step(trainer)  # where the curves have their points
         for logger, kind in self._loggers(trainer):
             try:
                 run = Run(folder)
                 if kind == "TensorBoard":
-                    self._to_tensorboard(logger, run, dict(getattr(pl_module, "hparams", {})), tags)
+                    params = dict(getattr(pl_module, "hparams", {}))
+                    self._to_tensorboard(logger, run, params, tags, step)
                     if news:
-                        write_diagnosis(
-                            logger.experiment, run.evaluations[-1], f"{folder.name}/diagnosis"
-                        )
+                        said = {**run.evaluations[-1], "step": step}
+                        write_diagnosis(logger.experiment, said, f"{folder.name}/diagnosis")
                 elif kind == "W&B":
-                    step = log_step(trainer)
                     wandb_media.log_pictures(logger, run, step, self._most, folder.name)
                     if self._most:
                         wandb_media.log_table(logger, run, step, folder.name)
@@ -79,14 +83,14 @@ class Publisher:
                 _warn(f"{kind} shows less than it could", error)
 
     def _to_tensorboard(
-        self, logger: Any, run: Run, params: dict[str, Any], tags: Sequence[str]
+        self, logger: Any, run: Run, params: dict[str, Any], tags: Sequence[str], step: int
     ) -> None:
         writer = logger.experiment
         if id(logger) not in self._begun:
             write_marker(writer)
             if params:
                 write_hparams(writer, params, tags)
-        write_pictures(writer, run, self._most, run.path.name)
+        write_pictures(writer, run, self._most, run.path.name, step)
         self._begun.add(id(logger))
 
     def fit_end(self, trainer: Any, folder: Path) -> Path | None:

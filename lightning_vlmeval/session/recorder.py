@@ -11,7 +11,7 @@ from lightning_vlmeval.analysis.overfitting import Verdict
 from lightning_vlmeval.functional.scorer import Scorer
 from lightning_vlmeval.keys import metric_key
 from lightning_vlmeval.reporting.console import is_headline
-from lightning_vlmeval.runs.images import ImageMode
+from lightning_vlmeval.runs.images import ImageMode, Thumbnail
 from lightning_vlmeval.runs.record import fingerprint, run_record
 from lightning_vlmeval.runs.store import RunStore
 from lightning_vlmeval.runs.unfinished import PartWriter
@@ -28,7 +28,8 @@ _ALSO = ("grounding/macro_f1",)
 class Recorder:
     """The run's folder as the callback fills it, on rank zero.
 
-    What goes wrong while writing is told once in a warning: training goes on.
+    An evaluation that cannot be written is told in a warning and is not in the folder: training
+    goes on, and the next one is tried again.
 
     Args:
         store: Whether to write, beside the files of the first logger that has a folder; or the
@@ -40,7 +41,8 @@ class Recorder:
         box_format: In whose way the answers write boxes, for them to be read again.
 
     Attributes:
-        folder: The run's folder; None before it is known, or where nothing is written, or cannot be.
+        folder: The run's folder; None before it is known, or where nothing is written.
+        stored: Whether an evaluation was written to it.
     """
 
     def __init__(
@@ -55,22 +57,37 @@ class Recorder:
         self._place, self._images, self._max_images = store, images, max_images
         self._tasks, self._name, self._box_format = list(tasks), name, box_format
         self.folder: Path | None = None
+        self.stored = False
         self._store: RunStore | None = None
         self._parts: PartWriter | None = None
+        self._unstored: dict[tuple[str, str], Thumbnail] = {}  # each is made only once
 
-    def open(self, trainer: Any) -> None:
-        """Find the folder. A collective, since a logger's folder is decided on rank zero.
+    def open(self, trainer: Any) -> bool:
+        """Find the folder; whether it is another than before.
+
+        A collective, since a logger's folder is decided on rank zero.
 
         Args:
             trainer: The trainer.
         """
+        before, self.folder = self.folder, self._find(trainer)
+        if self.folder != before:
+            self.close()
+        return self.folder != before
+
+    def close(self) -> None:
+        """End the run: what is written next is another, or goes on elsewhere."""
+        self.stored, self._store, self._parts, self._unstored = False, None, None, {}
+
+    def _find(self, trainer: Any) -> Path | None:
         if not self._place or trainer.fast_dev_run:
-            return
+            return None
         place = self._place if isinstance(self._place, str) else None
         if place is None and trainer.loggers:
             place = trainer.strategy.broadcast(_log_folder(trainer))
-        if place is not None:
-            self.folder = Path(place) / (f"{FOLDER}-{self._name}" if self._name else FOLDER)
+        if place is None:
+            return None
+        return Path(place) / (f"{FOLDER}-{self._name}" if self._name else FOLDER)
 
     def begin(self, trainer: Any, index: int) -> None:
         """Begin an evaluation: what one that never ended left is removed.
@@ -109,8 +126,8 @@ class Recorder:
         verdict: Verdict | None,
         findings: Sequence[Mapping[str, Any]] = (),
         sentence: str = "",
-    ) -> None:
-        """Write an evaluation.
+    ) -> bool:
+        """Write an evaluation; whether it is there now.
 
         Args:
             trainer: The trainer.
@@ -123,7 +140,7 @@ class Recorder:
             sentence: What loss and main value say together, and which checkpoints to keep.
         """
         if self.folder is None or not trainer.is_global_zero:
-            return
+            return False
         try:
             summary = {
                 **entry,
@@ -135,13 +152,25 @@ class Recorder:
             }
             if self._store is None:
                 self._store = self._opened(self.folder, pl_module, evaluations)
+            samples = [{**one, **self._picture(one)} for one in samples]
             self._store.write(summary, _scored(samples, evaluations))
         except Exception as error:  # noqa: BLE001  no file is worth a training run
             warnings.warn(
-                f"The run's folder {self.folder} cannot be written, and no more is stored: {error}",
+                f"Evaluation {entry['index']} (step {entry['step']}) could not be stored in "
+                f"{self.folder}: {error}. Training goes on, and the next one will be tried",
                 stacklevel=2,
             )
-            self.folder = None
+            pictures = {_key(one): one.get("image") for one in samples}
+            self._unstored |= {k: v for k, v in pictures.items() if isinstance(v, Thumbnail)}
+            return False
+        self._unstored = {}
+        self.stored = True
+        return True
+
+    def _picture(self, sample: Mapping[str, Any]) -> dict[str, Any]:
+        """The sample's picture that an earlier evaluation could not store."""
+        picture = self._unstored.get(_key(sample))
+        return {} if picture is None else {"image": picture}
 
     def _opened(self, folder: Path, pl_module: Any, evaluations: Evaluations) -> RunStore:
         parameters = list(pl_module.parameters())
@@ -182,6 +211,10 @@ def _log_folder(trainer: Any) -> str | None:
     return str(Path(place, *(str(part) for part in (name, version) if part)))
 
 
+def _key(sample: Mapping[str, Any]) -> tuple[str, str]:
+    return sample["loader"], sample["id"]
+
+
 def _fingerprints(samples: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """What tells each dataloader's validation set from another."""
     loaders: dict[str, dict[str, Any]] = {}
@@ -211,4 +244,4 @@ def _scored(samples: Sequence[Mapping[str, Any]], evaluations: Evaluations) -> l
                 }
                 if table.payloads[i]:
                     one.setdefault("payloads", {})[metric] = table.payloads[i]
-    return [{**sample, **known.get((sample["loader"], sample["id"]), {})} for sample in samples]
+    return [{**sample, **known.get(_key(sample), {})} for sample in samples]

@@ -13,6 +13,7 @@ from lightning_vlmeval.functional.boxes import BoxCoordinates, pairwise_iou, to_
 from lightning_vlmeval.functional.matching import match_boxes
 from lightning_vlmeval.functional.structured import StructuredOutputScorer
 from lightning_vlmeval.metrics.gathering import gather_bytes
+from lightning_vlmeval.runs.files import plain
 from lightning_vlmeval.runs.images import Thumbnail, is_chosen, thumbnail
 from lightning_vlmeval.session.outputs import Batch
 from lightning_vlmeval.table import Floats
@@ -56,6 +57,10 @@ class SampleLog:
         """Count the evaluation's pictures as shown: it is part of the run."""
         self._shown |= self._new
 
+    def forget(self) -> None:
+        """Forget which pictures were shown: the run goes on, or begins, in another place."""
+        self._shown = set()
+
     def add(
         self, batch: Batch, names: Sequence[str | None], loader: str, num_samples: int | None
     ) -> None:
@@ -77,7 +82,7 @@ class SampleLog:
         """The samples of all ranks. A collective; nothing is forgotten."""
         if not (dist.is_available() and dist.is_initialized()):
             return self._samples
-        parts = gather_bytes(pickle.dumps(self._samples))
+        parts = gather_bytes(_pickled(self._samples))
         # As `torch.distributed.gather_object` does: what is read was written by this program.
         return [sample for part in parts for sample in pickle.loads(part)]
 
@@ -178,6 +183,22 @@ def _is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _pickled(samples: Sequence[Mapping[str, Any]]) -> bytes:
+    """The samples for another process; a field that cannot travel as the store would write it."""
+    try:
+        return pickle.dumps(samples)
+    except Exception:  # noqa: BLE001  whatever a field of the user's makes it raise
+        return pickle.dumps(
+            [
+                {
+                    k: v if isinstance(v, (Thumbnail, np.ndarray)) else plain(v)
+                    for k, v in one.items()
+                }
+                for one in samples
+            ]
+        )
 
 
 def _at(values: Sequence[Any] | None, i: int) -> Any:

@@ -194,13 +194,16 @@ def log_directly(trainer: Any, values: Mapping[str, float], step: int) -> None:
 def emit(trainer: Any, text: str) -> None:
     """Print on rank zero without tearing a progress bar, and nothing that steers a terminal.
 
+    What the terminal has no sign for is escaped.
+
     Args:
         trainer: The trainer.
         text: Lines; phrases and reasons in them may be a model's words.
     """
     if not trainer.is_global_zero:
         return
-    text = visible(text)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    text = visible(text).encode(encoding, "backslashreplace").decode(encoding)
     bars = class_names(trainer.progress_bar_callback)
     if "RichProgressBar" in bars:  # the bar's own console must print, or the bar garbles the lines
         console = importlib.import_module("rich").get_console()

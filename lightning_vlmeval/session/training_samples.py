@@ -43,7 +43,9 @@ class TrainingSamples:
         if loader is None:
             return None
         with quiet(), evaluating(pl_module):
-            self._sessions.start(loader, [float("inf")], rank=trainer.global_rank)
+            self._sessions.start(
+                loader, [float("inf")], rank=trainer.global_rank, world=trainer.world_size
+            )
             for batch_idx, batch in enumerate(loader):
                 # What Lightning's own loops do to a batch.
                 moved = trainer.precision_plugin.convert_input(batch)

@@ -78,3 +78,16 @@ def test_a_fault_is_told_and_ends_nothing() -> None:
     one = evaluation(10)
     with pytest.warns(UserWarning, match="could not be judged: KeyError"):
         assert Judge().look([{}], {None: one}, None, [], None) == []
+
+
+def test_another_run_is_told_anew_in_the_same_bands() -> None:
+    """A recall of 0.2 is low by default, which is `cautious`; not in these bands."""
+    judge, one = Judge(bands={"grounding/recall": [0.1, 0.15]}), evaluation(40)
+    values = {f"val/{key}": value for key, value in one.scores.items()}
+    entry = {"index": 1, "step": 10, "val_loss": 1.0, "values": values, "intervals": {}}
+    (first,) = judge.look([entry], {None: one}, None, [], None)
+    assert first.startswith("recall-behind-precision:")
+    assert judge.look([entry], {None: one}, None, [], None) == []
+    judge.begin()
+    assert (judge.findings, judge.sentence) == ([], "")
+    assert judge.look([entry], {None: one}, None, [], None) == [first]

@@ -81,6 +81,35 @@ def test_what_can_be_known(loader: Any, stable: bool, expected: int | None) -> N
     assert positions.expected == expected
 
 
+class Neighbours(DistributedSampler):
+    """Shares the set out in a way of its own."""
+
+    def __iter__(self) -> Any:
+        start = self.rank * self.num_samples
+        return iter(range(start, min(start + self.num_samples, 5)))
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        DataLoader(range(5), batch_size=2, sampler=Neighbours(range(5), 2, 1)),
+        DataLoader(range(5), batch_size=2, sampler=SequentialSampler(range(3))),
+        DataLoader(range(5), batch_sampler=[[0, 1], [4]]),
+    ],
+    ids=["a sampler of its own", "a part", "batches of its own"],
+)
+def test_a_share_of_the_users_own_has_no_positions(loader: Any) -> None:
+    positions = Positions(loader, math.inf, rank=1, world=2)
+    assert positions.names(0, 2) is None
+    assert positions.expected is None
+
+
+def test_all_samples_on_every_rank_have_positions() -> None:
+    positions = Positions(DataLoader(range(5), batch_size=2), math.inf, rank=1, world=2)
+    assert positions.names(0, 2) == ["0", "1"]
+    assert (positions.expected, positions.share) == (5, 0)
+
+
 def test_a_limit_of_batches_is_a_limit_of_samples() -> None:
     assert Positions(DataLoader(range(5), batch_size=2), 2).expected == 4
     assert Positions(DataLoader(range(5), batch_size=2), 3).expected == 5
