@@ -149,6 +149,7 @@ class EvaluationSession:
             metric.reset()
         self._ids: list[str] = []
         self._tally = _Tally()
+        self._faults: dict[str, str] = {}  # of metrics that raised what is none of our errors
         self._seconds = 0.0
 
     def expect(self, count: int | None, *, share: int) -> None:
@@ -240,15 +241,17 @@ class EvaluationSession:
                 raise
             if isinstance(metric, TableMetric):
                 for i in mine:
-                    self._add_one(metric, batch.take([i]), ids[i])
+                    self._add_one(name, metric, batch.take([i]), ids[i])
             else:  # half of the batch may be in it
                 self._tally.failures[name] = _reason(error)
 
-    def _add_one(self, metric: Metric, batch: Batch, name: str) -> None:
+    def _add_one(self, name: str, metric: Metric, sample: Batch, sample_id: str) -> None:
         try:
-            _update(metric, batch, [name])
+            _update(metric, sample, [sample_id])
         except Exception as error:  # noqa: BLE001  whatever it is, the other samples are worth having
-            self._tally.errors[name] = _reason(error)
+            self._tally.errors[sample_id] = _reason(error)
+            if not isinstance(error, InputError):
+                self._faults[name] = _reason(error)
 
     def leave_out(self, name: str | None, error: Exception) -> None:
         """Count a sample that cannot be read.
@@ -268,8 +271,10 @@ class EvaluationSession:
         try:
             metric.settle()
         except Exception as error:  # noqa: BLE001  the other ranks wait for this one
-            self._tally.failures[name] = f"{type(error).__name__}: {error}"
+            self._tally.failures[name] = _reason(error)
             metric.reset()
+        if name in self._faults and not metric.rows:  # it scored nothing at all
+            self._tally.failures.setdefault(name, self._faults[name])
 
     def compute(self) -> Evaluation:
         """The scores over the samples of all ranks.

@@ -118,7 +118,7 @@ def test_a_resumed_run_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_does_not_stop_the_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.warns(UserWarning, match=r"Evaluation 0 \(step 0\) could not be stored in") as seen:
+    with pytest.warns(UserWarning, match="could not be stored in") as seen:
         callback = fit(str(tmp_path / "file"))
     assert sum("could not be stored" in str(one.message) for one in seen) == 3
     assert len(callback.history) == 3
