@@ -191,7 +191,7 @@ class BLEUScorer(TextScorer):
         exponents = np.where(pred_length < target_length, shortness, 0.0)
         # sacrebleu uses `math`, whose exp and log may differ from numpy's in the last bit.
         scores = [
-            math.exp(exponent) * _geometric_mean(values[:n])
+            math.exp(exponent) * _geometric_mean(values[: int(n)])
             for exponent, values, n in zip(
                 exponents.ravel().tolist(),
                 precisions.reshape(-1, order).tolist(),

@@ -17,6 +17,11 @@ from lightning_vlmeval.parsing import Box, BoxFormat, Frame, JSONGrammar, box_fo
 from lightning_vlmeval.parsing.box import Size
 from tests.callback.modules import QUIET
 
+try:
+    Qwen2VLImageProcessorPil()
+except ImportError:  # of older transformers, which want torchvision for it
+    pytest.skip("transformers needs torchvision for this processor", allow_module_level=True)
+
 FORMAT = box_format("qwen2.5-vl")
 # In pixels of the original, which is the mistake that is most often made.
 UNRESIZED = BoxFormat("unresized", JSONGrammar(), Frame("original"))
