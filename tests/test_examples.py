@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("transformers", minversion="5.6", reason="the demo's model needs 5.6")
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 OFFLINE = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(EXAMPLES.parent)}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import transformers
 from torch import Tensor, nn
 from transformers import (
     AutoModelForImageTextToText,
@@ -15,8 +16,13 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
+from lightning_vlmeval.errors import MissingExtraError
+
 CHECKPOINT = Path(__file__).parent / "checkpoint"
 """The model that `train_checkpoint` made, with its processor."""
+
+OLDEST_TRANSFORMERS = (5, 6)
+"""Earlier releases load the checkpoint without the weights that see, or not at all."""
 
 IGNORED = -100  # the label of a token that the loss passes over
 
@@ -28,7 +34,16 @@ def load_checkpoint(
 
     Args:
         path: A folder that `save_pretrained` wrote.
+
+    Raises:
+        MissingExtraError: This release of transformers cannot read it.
     """
+    if tuple(map(int, transformers.__version__.split(".")[:2])) < OLDEST_TRANSFORMERS:
+        raise MissingExtraError(
+            f"Expected transformers {'.'.join(map(str, OLDEST_TRANSFORMERS))} or later for the "
+            f"demo's model, but got {transformers.__version__}: "
+            f"pip install 'lightning-vlmeval[demo]'"
+        )
     processor = AutoProcessor.from_pretrained(path, local_files_only=True)
     model = AutoModelForImageTextToText.from_pretrained(
         path, local_files_only=True, dtype=torch.float32

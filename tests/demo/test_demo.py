@@ -1,6 +1,7 @@
 """The demo's runs: a real model learns, is told when it only memorises, on one process or two."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,10 @@ from lightning_vlmeval import Run
 from lightning_vlmeval.cli import main as cli
 from lightning_vlmeval.demo import __main__ as demo
 from lightning_vlmeval.demo.__main__ import Recipe, fit
-from lightning_vlmeval.demo.model import CHECKPOINT
+from lightning_vlmeval.demo.model import CHECKPOINT, load_checkpoint
+from lightning_vlmeval.errors import MissingExtraError
+
+pytest.importorskip("transformers", minversion="5.6")
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Overfitting since step",
@@ -111,3 +115,12 @@ def test_two_processes_count_as_one_does(
     assert len(scores) >= 45
     for key, value in scores.items():
         assert repr(logged[f"val/{key}"]) == repr(float("nan") if value is None else value), key
+
+
+def test_an_older_release_of_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transformers.__version__", "5.4.1")
+    message = (
+        "5.6 or later for the demo's model, but got 5.4.1: pip install 'lightning-vlmeval[demo]'"
+    )
+    with pytest.raises(MissingExtraError, match=re.escape(message)):
+        load_checkpoint()

@@ -25,6 +25,7 @@ from tests.session.tiny_models import (
     EOS,
     EXAMPLES,
     PAD,
+    RELEASE,
     START,
     make,
     text_of,
@@ -37,6 +38,8 @@ TOKENIZER = tokenizer()
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_together_as_one_by_one(name: str) -> None:
+    if name == "GIT" and RELEASE < (5, 18):
+        pytest.skip("GIT in a batch answers otherwise than alone in transformers before 5.18")
     architecture = ARCHITECTURES[name]
     model = make(architecture)
     alone = [architecture.answer(model, example, BUDGET) for example in EXAMPLES]

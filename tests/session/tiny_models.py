@@ -16,6 +16,9 @@ ENDS = [EOS, *range(50, 56)]
 # Every token of an answer is a word, and another one: no endless repetition.
 WORDS_ONLY = {"suppress_tokens": [PAD, BOS, IMAGE, START, END], "no_repeat_ngram_size": 1}
 SIDE = 16  # pixels of an image
+RELEASE = tuple(map(int, hf.__version__.split(".")[:2]))
+ROPE = "rope_parameters" if RELEASE >= (5,) else "rope_scaling"
+
 TEXT = {
     "vocab_size": 64,
     "hidden_size": 32,
@@ -179,6 +182,11 @@ def _idefics3() -> Any:
     )
 
 
+def _modes(ids: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """What Qwen's processors say of each token since transformers 5."""
+    return {"mm_token_type_ids": (ids == IMAGE).int()} if RELEASE >= (5,) else {}
+
+
 def _qwen() -> Any:
     rope = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0}
     vision = {"depth": 1, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2}
@@ -190,7 +198,7 @@ def _qwen() -> Any:
     }
     return hf.Qwen2_5_VLForConditionalGeneration(
         hf.Qwen2_5_VLConfig(
-            text_config={**TEXT, "num_key_value_heads": 2, "rope_parameters": rope},
+            text_config={**TEXT, "num_key_value_heads": 2, ROPE: rope},
             vision_config={**vision, **patches},
             image_token_id=IMAGE,
             vision_start_token_id=START,
@@ -275,7 +283,7 @@ def _qwen3() -> Any:
     heads = {"head_dim": 16, "num_key_value_heads": 2}
     return hf.Qwen3VLForConditionalGeneration(
         hf.Qwen3VLConfig(
-            text_config={**TEXT, **heads, "rope_parameters": rope},
+            text_config={**TEXT, **heads, ROPE: rope},
             vision_config={**vision, **deep, "num_position_embeddings": 16},
             image_token_id=IMAGE,
             vision_start_token_id=START,
@@ -331,13 +339,13 @@ ARCHITECTURES = {
         _qwen,
         [START, *[IMAGE] * 4, END],
         _patches,
-        token_types=lambda ids, labels: {"mm_token_type_ids": (ids == IMAGE).int()},
+        token_types=_modes,
     ),
     "Qwen3-VL": Architecture(
         _qwen3,
         [START, *[IMAGE] * 4, END],
         _patches,
-        token_types=lambda ids, labels: {"mm_token_type_ids": (ids == IMAGE).int()},
+        token_types=_modes,
     ),
     "Gemma 3": Architecture(
         _gemma3,
