@@ -398,11 +398,12 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
 
     def on_sanity_check_end(self, trainer: Any, pl_module: Any) -> None:
         """Keep a sanity check of the whole set as evaluation 0, the untrained model's."""
+        batches = sum(trainer.num_sanity_val_batches)  # by the number of steps as it is now
         whole = self._restore_sanity_steps(trainer)
         check_every_rank(trainer)
         if not whole or self.history:
             self._run.sessions.check()
-        elif sum(trainer.num_sanity_val_batches):
+        elif batches:
             self._run.compute(trainer, pl_module, "val")
             self._run.read_loss(trainer)
             log_directly(trainer, self._run.values("val"), 0)

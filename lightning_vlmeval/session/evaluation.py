@@ -240,18 +240,22 @@ class EvaluationSession:
             if strict:
                 raise
             if isinstance(metric, TableMetric):
-                for i in mine:
-                    self._add_one(name, metric, batch.take([i]), ids[i])
+                faults = [self._add_one(name, metric, batch.take([i]), ids[i]) for i in mine]
+                if len(mine) > 1 and all(faults):  # it is not the samples
+                    self._tally.failures[name] = _reason(error)
             else:  # half of the batch may be in it
                 self._tally.failures[name] = _reason(error)
 
-    def _add_one(self, name: str, metric: Metric, sample: Batch, sample_id: str) -> None:
+    def _add_one(self, name: str, metric: Metric, sample: Batch, sample_id: str) -> bool:
+        """Give a metric a sample; whether it raised what is none of our errors."""
         try:
             _update(metric, sample, [sample_id])
         except Exception as error:  # noqa: BLE001  whatever it is, the other samples are worth having
             self._tally.errors[sample_id] = _reason(error)
             if not isinstance(error, InputError):
                 self._faults[name] = _reason(error)
+                return True
+        return False
 
     def leave_out(self, name: str | None, error: Exception) -> None:
         """Count a sample that cannot be read.

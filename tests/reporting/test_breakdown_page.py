@@ -183,7 +183,7 @@ def test_nothing() -> None:
 
 
 def test_rows_that_cannot_be_read_leave_a_report_without_breakdowns(tmp_path: Path) -> None:
-    samples = [{**boxes_sample(i), "boxes": "none"} for i in range(24)]
+    samples = [{**boxes_sample(i), "boxes": [["none"]]} for i in range(24)]
     record = run_record("one", ["phrase_grounding"], {"grounding": SCORERS["grounding"]})
     RunStore(tmp_path, record).write({"index": 0, "step": 5, "values": {}}, samples)
     assert {one.by for one in StoredBreakdowns(Run(tmp_path)).telling()} == {"group"}
