@@ -3,7 +3,7 @@
     python examples/plain_torch.py [EPOCHS]
 
 The demo's model learns 8 pictures by heart, on a CPU and without a network, in under a minute: it
-gets better on them and worse on others, and the rule says so.
+gets better on them and worse on others. What the rule makes of the losses is printed beside them.
 """
 
 import sys
