@@ -8,7 +8,6 @@ PEER it prints the megabytes that this one adds at its peak. It is started by th
 
 import importlib
 import json
-import resource
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,7 +17,7 @@ import numpy as np
 import samples
 import torch
 from scipy.optimize import linear_sum_assignment
-from timing import timed
+from timing import peak_kib, timed
 
 Boxes = Sequence[torch.Tensor]
 _OPERATORS = (
@@ -136,9 +135,9 @@ def main() -> None:
     if len(sys.argv) > 3:
         peer = PEERS[sys.argv[3]]
         peer(preds[:8], target[:8])
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak_kib()
         peer(preds, target)
-        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+        print(round((peak_kib() - before) / 1024, 1))
         return
     for line in sys.stdin:
         try:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -67,9 +66,9 @@ def peaks(chosen: Sequence[cases.Case], args: argparse.Namespace) -> dict[str, A
 def peak_of(few: Any, many: Any) -> float:
     """Megabytes added to this process's peak by a run, after one that loads what there is to load."""
     few()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = timing.peak_kib()
     many()
-    return round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1)
+    return round((timing.peak_kib() - before) / 1024, 1)
 
 
 def main() -> None:

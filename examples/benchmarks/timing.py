@@ -1,9 +1,12 @@
 """Alternating rounds: the contenders' times, ratios and spread, and whether values are equal."""
 
 import gc
+import re
+import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 Value = float | Sequence[float]
@@ -14,6 +17,14 @@ class Timed(NamedTuple):
 
     seconds: float
     value: Value
+
+
+def peak_kib() -> int:
+    """The most memory that this process had. `getrusage` begins with its parent's peak on Linux."""
+    status = Path("/proc/self/status")
+    if status.exists() and (found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+        return int(found[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def timed(function: Callable[[], Value]) -> Timed:
