@@ -19,7 +19,7 @@ from lightning_vlmeval.reporting.console import history_lines
 from lightning_vlmeval.session.box_reader import BoxReader
 from lightning_vlmeval.session.generation import Generator
 from lightning_vlmeval.session.history import Evaluations, History
-from lightning_vlmeval.session.judge import Judge
+from lightning_vlmeval.session.judge import FIRST, Judge
 from lightning_vlmeval.session.loaders import LoaderSessions
 from lightning_vlmeval.session.monitor import Monitor
 from lightning_vlmeval.session.predictions import HOOK, Predictions
@@ -60,12 +60,17 @@ def _bases() -> tuple[type, ...]:
 
 def _method(intervals: bool | str) -> Method | None:
     """How intervals are found; None for not at all."""
-    chosen = {False: None, True: "delta", "delta": "delta", "bootstrap": "bootstrap"}
+    chosen: dict[bool | str, Method | None] = {
+        False: None,
+        True: "delta",
+        "delta": "delta",
+        "bootstrap": "bootstrap",
+    }
     if intervals not in chosen:
         raise ConfigurationError(
             f"Expected `intervals` to be True, False, 'delta' or 'bootstrap', but got {intervals!r}"
         )
-    return chosen[intervals]  # type: ignore[return-value]
+    return chosen[intervals]
 
 
 _CallbackBase: Any = type("_CallbackBase", _bases(), {})
@@ -133,7 +138,8 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
         bands: When values are low, below the first number, and high, from the second on:
             ``{"grounding/f1": [0.6, 0.8]}``, instead of the defaults in `analysis.bands.BANDS`.
         baseline: The folder of a stored run with the same validation set: boxes and texts are then
-            judged against its last evaluation, high being higher and low lower.
+            judged against its last evaluation, high being higher and low lower. ``first`` is this
+            run's own first evaluation after some training, which it needs `store` for.
         training_phrases: How often each phrase is annotated in the whole training data, for phrases
             that are rare there (below 10 times) and found less often; one that is not in it counts as
             never. A part of the data, such as `training_samples`, gives no such numbers.
@@ -200,6 +206,10 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
         name: str | None = None,
     ) -> None:
         super().__init__()
+        if baseline == FIRST and not store:
+            raise ConfigurationError(
+                f"Expected `store` beside baseline={FIRST!r}: the first evaluation is read from there"
+            )
         self.tasks = [task] if isinstance(task, str) else list(task)
         self.metrics, self._notes = make_metrics(
             self.tasks,

@@ -1,40 +1,28 @@
 """Precision less recall, with its interval: whether boxes are missed or false, whatever the level."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from lightning_vlmeval.analysis.finding import Number
 from lightning_vlmeval.analysis.intervals import interval
 from lightning_vlmeval.functional.grounding import GroundingScorer
-from lightning_vlmeval.functional.scorer import Scorer, Scores
+from lightning_vlmeval.functional.scorer import Scores
 from lightning_vlmeval.table import Floats, Table
 
 
 @dataclass(frozen=True)
-class _Balance(Scorer):
+class _Balance(GroundingScorer):
     """(1 + precision - recall) / 2, a share: so that its interval is Wilson's, as all others' are."""
 
-    name: ClassVar[str] = "balance"
-    keys = ("balance",)
-    of: GroundingScorer
+    unbounded: ClassVar[frozenset[str]] = frozenset()
+    counts: ClassVar[frozenset[str]] = frozenset()
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        return self.of.columns
-
-    def rows(
-        self,
-        preds: Sequence[Any],
-        target: Sequence[Any],
-        *,
-        prompts: Sequence[str] | None = None,
-        truncated: Sequence[bool] | None = None,
-    ) -> Floats:
-        return self.of.rows(preds, target)
+    def keys(self) -> tuple[str, ...]:
+        return ("balance",)
 
     def from_sums(self, sums: Floats) -> Scores:
-        found = self.of.from_sums(sums)
+        found = super().from_sums(sums)
         return {"balance": (1 + found["precision"] - found["recall"]) / 2}
 
 
@@ -58,5 +46,6 @@ def imbalance(scorer: GroundingScorer, table: Table, level: float) -> Number:
         >>> print(imbalance(scorer, Table(scorer.columns, tuple(map(str, range(40))), rows), 0.95))
         0.25 [0.168, 0.329]
     """
-    found = interval(_Balance(scorer), table, level=level)["balance"]
+    balance = _Balance(*(getattr(scorer, field.name) for field in fields(scorer)))
+    found = interval(balance, table, level=level)["balance"]
     return Number(*(2 * one - 1 for one in (found.value, found.low, found.high)))

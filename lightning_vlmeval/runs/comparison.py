@@ -247,10 +247,11 @@ class _Pair:
             notes.append(why)
 
     def _architectures(self) -> tuple[str, str]:
-        a, b = (run.record["model"] for run in self.runs)
-        return tuple(  # type: ignore[return-value]
-            f"{model.get('class')} of {model.get('parameters')} parameters" for model in (a, b)
+        a, b = (
+            f"{model.get('class')} of {model.get('parameters')} parameters"
+            for model in (run.record["model"] for run in self.runs)
         )
+        return a, b
 
     def compared(
         self, metric: str, scorer: Scorer, loader: str, level: float, method: Test

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lightning_vlmeval.errors import VLMEvalError
@@ -12,17 +13,18 @@ from lightning_vlmeval.table import Table
 
 
 class Baseline:
-    """The last evaluation of a stored run, as rows to compare with.
+    """An evaluation of a stored run, as rows to compare with.
 
     Args:
         folder: The run's folder.
+        evaluation: The evaluation's position, -1 for the last.
 
     Raises:
         StoreError: It is not a run's folder.
     """
 
-    def __init__(self, folder: str) -> None:
-        self._run = Run(folder)
+    def __init__(self, folder: str | Path, evaluation: int = -1) -> None:
+        self._run, self._evaluation = Run(folder), evaluation
         self._targets: dict[str, dict[str, Any]] = {}
         self._rows: dict[tuple[str, str], Table] = {}
         self._told: set[str] = set()
@@ -65,7 +67,7 @@ class Baseline:
                 self._tell(f"{name} is {record.get('signature')} there, {scorer.signature()} here")
                 continue
             if (name, loader) not in self._rows:
-                self._rows[name, loader] = self._run.table(-1, name, loader)
+                self._rows[name, loader] = self._run.table(self._evaluation, name, loader)
             if not set(shared).isdisjoint(self._rows[name, loader].ids):
                 found[name] = self._rows[name, loader]
         return found
@@ -75,7 +77,7 @@ class Baseline:
         if loader not in self._targets:
             self._targets[loader] = {
                 one["id"]: one.get("target")
-                for one in self._run.samples(-1)
+                for one in self._run.samples(self._evaluation)
                 if one.get("loader", "") == loader
             }
         return self._targets[loader]

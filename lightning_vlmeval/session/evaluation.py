@@ -1,10 +1,9 @@
 """Metrics over one validation set: samples in, batch by batch, and one result out."""
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torchmetrics import Metric
@@ -15,45 +14,20 @@ from lightning_vlmeval.functional.health import healthy_scores
 from lightning_vlmeval.functional.losses import LossScorer
 from lightning_vlmeval.functional.scorer import Scorer
 from lightning_vlmeval.keys import metric_key
-from lightning_vlmeval.metrics.gathering import gather_bytes, pack, unpack
+from lightning_vlmeval.metrics.gathering import gather_bytes
 from lightning_vlmeval.metrics.table_metric import TableMetric, gather_tables
 from lightning_vlmeval.reporting.markup import visible
+from lightning_vlmeval.session.accounting import (
+    Accounting,
+    Tally,
+    account,
+    check_refusals,
+    read_headers,
+)
 from lightning_vlmeval.session.outputs import Batch
 from lightning_vlmeval.table import Table
 
 _LOSS = "loss"  # the table of the samples' own losses, beside the metrics' tables
-
-
-@dataclass(frozen=True)
-class Accounting:
-    """Which samples an evaluation counted; every sample of the validation set counts once.
-
-    Args:
-        expected: How many samples the set has; None where nobody can know.
-        seen: How many different samples came.
-        duplicates: How many more came of those, and were dropped (samplers pad).
-        unscored: How many of those seen some metric could not score.
-        errors: What was wrong with them: at most a few, by sample.
-    """
-
-    expected: int | None
-    seen: int
-    duplicates: int
-    unscored: int = 0
-    errors: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def missing(self) -> int | None:
-        """How many samples of the set did not come."""
-        return None if self.expected is None else max(0, self.expected - self.seen)
-
-    def __str__(self) -> str:
-        expected = "unknown" if self.expected is None else self.expected
-        missing = "" if self.missing is None else f", {self.missing} missing"
-        return (
-            f"{self.seen} of {expected} samples, {self.duplicates} duplicates dropped{missing}"
-            + (f", {self.unscored} unscored" if self.unscored else "")
-        )
 
 
 @dataclass(frozen=True)
@@ -112,20 +86,6 @@ class Evaluation:
         }
 
 
-@dataclass
-class _Tally:
-    """What a rank tells the others beside its rows."""
-
-    expected: int | None = None
-    share: int = 0
-    padding: int = 0
-    loss: float = 0.0
-    weight: int = 0
-    failures: dict[str, str] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
-    refusal: str = ""
-
-
 class EvaluationSession:
     """Accumulates samples for a set of metrics, and computes them all with one gather.
 
@@ -148,7 +108,7 @@ class EvaluationSession:
         for metric in [*self.metrics.values(), self._losses]:
             metric.reset()
         self._ids: list[str] = []
-        self._tally = _Tally()
+        self._tally = Tally()
         self._faults: dict[str, str] = {}  # of metrics that raised what is none of our errors
         self._seconds = 0.0
 
@@ -194,7 +154,7 @@ class EvaluationSession:
         Args:
             why: What was wrong.
         """
-        self._tally.refusal = why
+        self._tally.refusal = visible(why)
 
     def check(self) -> None:
         """Raise on every rank where one of them refused its samples. A collective.
@@ -202,7 +162,7 @@ class EvaluationSession:
         Raises:
             InputError: One did; the message names it.
         """
-        _check([part.decode() for part in gather_bytes(self._tally.refusal.encode())])
+        check_refusals([part.decode() for part in gather_bytes(self._tally.refusal.encode())])
 
     def add_loss(self, loss: float, count: int) -> None:
         """Add the mean validation loss of samples that are not scored.
@@ -292,10 +252,10 @@ class EvaluationSession:
         ours = {n: m for n, m in self.metrics.items() if isinstance(m, TableMetric)}
         for name, metric in ours.items():
             self._settle(name, metric)
-        header = pack([json.dumps(vars(self._tally)).encode(), *map(_encoded, self._ids)])
+        header = self._tally.as_header(self._ids)
         headers, tables = gather_tables([*ours.values(), self._losses], header)
-        tallies, ids = _read_headers(headers)
-        _check([tally.refusal for tally in tallies])
+        tallies, ids = read_headers(headers)
+        check_refusals([tally.refusal for tally in tallies])
         failures = {
             name: why if len(tallies) == 1 else f"rank {rank}: {why}"
             for rank, tally in enumerate(tallies)
@@ -309,7 +269,7 @@ class EvaluationSession:
             scores=scores,
             tables=named,
             scorers={name: metric.scorer for name, metric in ours.items()},
-            accounting=_account(tallies, ids),
+            accounting=account(tallies, ids),
             failures={**failures, **more_failures},
             loss=loss,
             sample_losses={
@@ -336,7 +296,7 @@ class EvaluationSession:
                 scores |= {metric_key(name, key): value for key, value in values.items()}
         return scores, failures
 
-    def _loss(self, tallies: Sequence[_Tally], losses: Table) -> float | None:
+    def _loss(self, tallies: Sequence[Tally], losses: Table) -> float | None:
         """The mean over samples with losses of their own and over those with their batch's."""
         own = self._losses.scorer.score(losses)["loss"]
         weight = sum(tally.weight for tally in tallies)
@@ -381,37 +341,3 @@ def _values(metric: Metric, table: Table | None) -> dict[str, float]:
         for key, one in values.items()
         if isinstance(one, (int, float)) or (isinstance(one, torch.Tensor) and one.numel() == 1)
     }
-
-
-def _encoded(name: str) -> bytes:
-    return name.encode("utf-8", "surrogatepass")
-
-
-def _read_headers(headers: Sequence[bytes]) -> tuple[list[_Tally], list[list[bytes]]]:
-    tallies, ids = [], []
-    for header in headers:
-        tally, *names = unpack(header)
-        tallies.append(_Tally(**json.loads(tally)))
-        ids.append(names)
-    return tallies, ids
-
-
-def _check(refusals: Sequence[str]) -> None:
-    """Raise what the first rank has to say that refused its samples."""
-    for rank, refusal in enumerate(refusals):
-        if refusal:
-            raise InputError(f"Rank {rank}: {refusal}")
-
-
-def _account(tallies: Sequence[_Tally], ids: Sequence[Sequence[bytes]]) -> Accounting:
-    known = all(tally.expected is not None for tally in tallies)
-    shares = {tally.share: tally.expected or 0 for tally in tallies}
-    errors = {name: error for tally in tallies for name, error in tally.errors.items()}
-    seen = len({name for names in ids for name in names})
-    return Accounting(
-        expected=sum(shares.values()) if known else None,
-        seen=seen,
-        duplicates=sum(map(len, ids)) - seen + sum(tally.padding for tally in tallies),
-        unscored=len(errors),
-        errors=dict(list(errors.items())[:5]),
-    )

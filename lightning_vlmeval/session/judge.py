@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lightning_vlmeval.analysis.bands import read_bands
@@ -14,9 +15,14 @@ from lightning_vlmeval.analysis.overfitting import Verdict
 from lightning_vlmeval.analysis.trend import trend
 from lightning_vlmeval.errors import ConfigurationError
 from lightning_vlmeval.keys import log_key
+from lightning_vlmeval.runs.files import StoreError
+from lightning_vlmeval.runs.run import Run
 from lightning_vlmeval.session.baseline import Baseline
 from lightning_vlmeval.session.evaluation import Evaluation
 from lightning_vlmeval.session.history import Evaluations
+
+FIRST = "first"
+"""The baseline that is the run's own first evaluation after some training."""
 
 
 class Judge:
@@ -26,7 +32,8 @@ class Judge:
 
     Args:
         bands: When values are low and high, by key, instead of the defaults.
-        baseline: The folder of a run whose values they are judged against; None for the bands.
+        baseline: The folder of a run whose last values they are judged against; ``first`` for the
+            first values of the run itself after some training; None for the bands.
         training_phrases: How often each phrase is annotated in the training data; None where nobody
             has counted.
 
@@ -46,7 +53,8 @@ class Judge:
         training_phrases: Mapping[str, int] | None = None,
     ) -> None:
         self._bands = read_bands(bands or {})
-        self._baseline = None if baseline is None else Baseline(baseline)
+        self._given = None if baseline in (None, FIRST) else Baseline(str(baseline))
+        self._wants_first = baseline == FIRST
         self._training_phrases = _checked_counts(training_phrases or {})
         self.begin()
 
@@ -54,6 +62,7 @@ class Judge:
         """Begin a run: nothing is known of it."""
         self.findings: list[dict[str, Any]] = []
         self.sentence = ""
+        self._baseline = self._given
         self._memory: Mapping[str, Mapping[str, str | None]] = {}
         self._states: list[str] = ["ok", "unclear"]
 
@@ -64,6 +73,7 @@ class Judge:
         training: Evaluation | None,
         samples: Sequence[Mapping[str, Any]],
         verdict: Verdict | None,
+        folder: Path | None = None,
     ) -> list[str]:
         """Judge the last evaluation of a run, after some training.
 
@@ -73,11 +83,14 @@ class Judge:
             training: Its result on samples of the training set.
             samples: Its samples.
             verdict: What the losses say.
+            folder: Where the run's evaluations before this one are stored; None for nowhere.
 
         Returns:
             Lines for what has changed since the evaluation before.
         """
         try:
+            if self._wants_first and self._baseline is None and folder is not None:
+                self._baseline = _first(entries, folder)
             return self._look(entries, evaluations, training, samples, verdict)
         except Exception as error:  # noqa: BLE001  whatever a metric of the user's makes it raise
             warnings.warn(
@@ -144,6 +157,18 @@ class Judge:
             state: What `state_dict` gave.
         """
         self._memory, self._states = state["memory"], list(state["states"])
+
+
+def _first(entries: Sequence[Mapping[str, Any]], folder: Path) -> Baseline | None:
+    """The first evaluation after some training; None where that is the last one."""
+    trained = [entry["index"] for entry in entries if entry["step"]]
+    if len(trained) < 2:
+        return None
+    try:
+        stored = Run(folder).indices
+    except StoreError:  # nothing could be stored so far
+        return None
+    return Baseline(folder, stored.index(trained[0])) if trained[0] in stored else None
 
 
 def _checked_counts(counts: Mapping[str, int]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torchmetrics import Metric
 
-from lightning_vlmeval.errors import ConfigurationError, InputError
+from lightning_vlmeval.errors import ConfigurationError, InputError, VLMEvalError
 from lightning_vlmeval.reporting.markup import visible
 from lightning_vlmeval.session.box_reader import BoxReader
 from lightning_vlmeval.session.evaluation import Evaluation, EvaluationSession
@@ -46,7 +46,8 @@ class LoaderSessions:
         self._metrics, self._tasks, self._output_keys = metrics, list(tasks), output_keys
         self._routes = task_routes(tasks, metrics, box_texts=reader is not None)
         self._sessions: dict[int, EvaluationSession] = {}
-        self._world = 1
+        self._world, self._index = 1, 0
+        self._unfollowed = False  # whether positions stand for ids, and mean nothing later
         self._names: list[str | None] = []
         self._positions: list[Positions] = []
         self._drawn: list[frozenset[int] | None] = []  # the batches to be scored
@@ -72,7 +73,8 @@ class LoaderSessions:
             mixed: Whether a batch comes from several dataloaders at once.
             index: The evaluation's number.
         """
-        self.predictions.seconds, self._world = 0.0, world
+        self.predictions.seconds, self._world, self._index = 0.0, world, index
+        self._unfollowed = False
         if self.log is not None:
             self.log.begin()
         named = {None: None} if mixed else _named(loaders)
@@ -134,8 +136,7 @@ class LoaderSessions:
         session, strict = self._sessions[index], index not in self._proven
         try:
             outputs = self.predictions.ask(pl_module, outputs, batch, batch_idx, index)
-            samples = read_batch(outputs, batch, self._output_keys)
-            names = self._ids(samples, batch_idx, self._positions[index])
+            samples, names = self._samples(outputs, batch, batch_idx, index)
         except (ConfigurationError, InputError) as error:
             if strict:
                 self._refuse(session, error)
@@ -149,8 +150,6 @@ class LoaderSessions:
             return
         try:
             parts = self._parts(samples, names, session, strict)
-            for part, ids in parts:
-                session.update(part, ids, strict=strict)
         except Exception as error:  # noqa: BLE001  whatever a metric raises; only where strict
             self._refuse(session, error)
             return
@@ -158,6 +157,21 @@ class LoaderSessions:
             for part, ids in parts:
                 self.log.add(part, ids, self._names[index] or "", self._positions[index].size)
         self._proven.add(index)
+
+    def _samples(
+        self, outputs: object, batch: object, batch_idx: int, index: int
+    ) -> tuple[Batch, list[str | None]]:
+        """What was returned as samples, with their names; what it may be else is our error."""
+        try:
+            samples = read_batch(outputs, batch, self._output_keys)
+            return samples, self._ids(samples, batch_idx, index)
+        except VLMEvalError:
+            raise
+        except Exception as error:
+            raise ConfigurationError(
+                f"Expected the validation step to return lists with one element for each sample, but "
+                f"reading them failed: {type(error).__name__}: {error}"
+            ) from error
 
     def _refuse(self, session: EvaluationSession, error: Exception) -> None:
         """Raise; on one of several ranks, whose outputs alone are at fault, when all have come."""
@@ -182,18 +196,28 @@ class LoaderSessions:
         session: EvaluationSession,
         strict: bool,
     ) -> list[tuple[Batch, Sequence[str | None]]]:
-        """The samples as their tasks want them; one by one where together they cannot be read."""
+        """Give a session the samples as their tasks want them; what there is to look at.
+
+        One by one where together they cannot be read; one that cannot is shown as it came.
+        """
         try:
-            return [(self._read(samples), names)]
+            whole = self._read(samples)
         except Exception:
             if strict:
                 raise
+        else:
+            session.update(whole, names, strict=strict)
+            return [(whole, names)]
         parts: list[tuple[Batch, Sequence[str | None]]] = []
         for i, name in enumerate(names):
+            one = samples.take([i])
             try:
-                parts.append((self._read(samples.take([i])), [name]))
+                one = self._read(one)
             except Exception as error:  # noqa: BLE001  whatever it is, the other samples are worth having
                 session.leave_out(name, error)
+            else:
+                session.update(one, [name])
+            parts.append((one, [name]))
         return parts
 
     def _read(self, samples: Batch) -> Batch:
@@ -220,9 +244,13 @@ class LoaderSessions:
             f"Expected `task` to be one of {', '.join(self._tasks)}, but got {task!r}", i
         )
 
-    def _ids(self, samples: Batch, batch_idx: int, positions: Positions) -> list[str | None]:
+    def _ids(self, samples: Batch, batch_idx: int, index: int) -> list[str | None]:
         """A name for each sample; None for one that the sampler repeats."""
+        positions = self._positions[index]
         places = positions.names(batch_idx, len(samples))
+        if samples.id is None and places is not None and not positions.stable:
+            self._unfollowed = True  # in each evaluation another sample stands at a place
+            return [place and f"evaluation{self._index}/{place}" for place in places]
         if samples.id is None:
             return places or list(positions.arrival(batch_idx, len(samples)))
         for i, name in enumerate(samples.id):
@@ -236,14 +264,6 @@ class LoaderSessions:
             for name, place in zip(samples.id, padding, strict=True)
         ]
 
-    def followable(self, index: int = 0) -> bool:
-        """Whether positions can stand for ids: they mean the same sample in every evaluation.
-
-        Args:
-            index: The dataloader's number.
-        """
-        return self._positions[index].stable
-
     def compute(self) -> dict[str | None, Evaluation]:
         """The result of each dataloader, under its name; None where there is only one.
 
@@ -254,7 +274,13 @@ class LoaderSessions:
     def notes(self) -> list[str]:
         """What a person should know of this rank's samples beside the scores."""
         finding = None if self.reader is None else self.reader.finding()
-        return [] if finding is None else [f"coordinates: {finding}; nothing was rescaled"]
+        notes = [] if finding is None else [f"coordinates: {finding}; nothing was rescaled"]
+        if self._unfollowed:
+            notes.append(
+                "samples have no ids and come in another order each time, so that none can be followed "
+                "from one evaluation to the next: return 'id', or do not shuffle"
+            )
+        return notes
 
     def reset(self) -> None:
         """Forget all samples."""

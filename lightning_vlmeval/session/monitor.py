@@ -240,7 +240,12 @@ class Monitor:
         if self.patterns is None or not entries[-1]["step"]:
             return []  # an untrained model answers anything
         lines = self.patterns.look(
-            entries, self.evaluations, self.training, self._samples, self.verdict
+            entries,
+            self.evaluations,
+            self.training,
+            self._samples,
+            self.verdict,
+            self.recorder.folder,
         )
         for line in lines:
             emit(trainer, f"VLMEvalCallback: {line}")

@@ -156,7 +156,13 @@ def _is_text(target: object) -> bool:
     return isinstance(target, str) or (several and bool(target))
 
 
-def _from_samples(samples: Sequence[Sample], loss: float | None) -> Batch:
+def _from_samples(samples: Any, loss: float | None) -> Batch:
+    samples = _listed(samples)
+    for one in samples:
+        if not isinstance(one, Sample):
+            raise ConfigurationError(
+                f"Expected 'samples' to be a list of `Sample`, but it holds {_described(one)}"
+            )
     groups = [sample.group for sample in samples]
     return Batch(
         [sample.prediction for sample in samples],

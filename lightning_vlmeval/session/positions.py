@@ -161,4 +161,6 @@ def _in_order(sampler: Any) -> bool:
     if hasattr(sampler, "num_replicas"):
         inner = getattr(getattr(sampler, "dataset", None), "_sampler", None)  # Lightning's wrapper
         return not getattr(sampler, "shuffle", False) and (inner is None or _in_order(inner))
-    return type(sampler).__name__ == "SequentialSampler"
+    return isinstance(sampler, (list, tuple, range)) or (
+        type(sampler).__name__ == "SequentialSampler"
+    )

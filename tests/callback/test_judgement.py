@@ -114,6 +114,27 @@ def test_a_baseline_is_what_values_are_judged_against(tmp_path: Path) -> None:
     assert found["finds-and-fits"]["numbers"]["grounding/f1 against the baseline"][1] > 0
 
 
+def test_the_runs_own_first_evaluation_may_be_the_baseline(tmp_path: Path) -> None:
+    """After the first epoch 40 of 80 are found, later all: that is more than the untrained model."""
+
+    class Growing(Annotated):
+        def sample(self, i: int) -> Sample:
+            epoch = 0 if self.trainer.sanity_checking else self.trainer.current_epoch + 1
+            self.found, self.loose = {0: 0, 1: 40}.get(epoch, SIZE), 4.0 if epoch < 2 else 0.0
+            return super().sample(i)
+
+    callback = VLMEvalCallback(print_results=False, store=str(tmp_path), baseline="first")
+    trainer = pl.Trainer(**QUIET, max_epochs=4, callbacks=[callback])
+    trainer.fit(Growing(), *[DataLoader(Scenes(n, ids=False), batch_size=16) for n in (16, SIZE)])
+    told = [{one["slug"]: one for one in entry["findings"]} for entry in Run(tmp_path).evaluations]
+    assert not [one for one in told[1].values() if "baseline" in one["meaning"]]
+    last = told[-1]["finds-and-fits"]
+    assert last["meaning"].startswith("Against the baseline")
+    low = Run(tmp_path).scores(1)["val/grounding/f1"]
+    high = Run(tmp_path).scores(-1)["val/grounding/f1"]
+    assert last["numbers"]["grounding/f1 against the baseline"][0] == pytest.approx(high - low)
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
@@ -169,6 +190,7 @@ def test_intervals_of_either_kind_or_none() -> None:
         ),
         ({"training_phrases": {"can": -1}}, ConfigurationError, "but got 'can': -1"),
         ({"training_phrases": {"can": 0.5}}, ConfigurationError, "but got 'can': 0.5"),
+        ({"baseline": "first", "store": False}, ConfigurationError, "`store` beside baseline='f"),
         ({"baseline": "nowhere"}, StoreError, "nowhere: expected the folder of a run"),
     ],
 )

@@ -7,7 +7,8 @@ import pytest
 from lightning_vlmeval.analysis.overfitting import OverfittingDetector
 from lightning_vlmeval.functional.grounding import GroundingScorer
 from lightning_vlmeval.keys import metric_key
-from lightning_vlmeval.session.evaluation import Accounting, Evaluation
+from lightning_vlmeval.session.accounting import Accounting
+from lightning_vlmeval.session.evaluation import Evaluation
 from lightning_vlmeval.session.judge import Judge
 from lightning_vlmeval.table import Table
 

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from lightning_vlmeval import Sample
 from lightning_vlmeval.errors import ConfigurationError, InputError
 from lightning_vlmeval.runs.files import json_line, parsed_object, plain
 from lightning_vlmeval.session.box_reader import BoxReader
+from lightning_vlmeval.session.evaluation import EvaluationSession
 from lightning_vlmeval.session.loaders import LoaderSessions
 from lightning_vlmeval.session.outputs import KEYS
 from lightning_vlmeval.session.sample_log import SampleLog
@@ -105,6 +107,7 @@ OUTPUTS = st.one_of(
         {"preds": LISTS, "target": LISTS},
         optional={key: LISTS for key in [*KEYS, "extra"] if key not in ("preds", "target")},
     ),
+    st.fixed_dictionaries({"samples": LISTS}, optional={"loss": VALUES}),
 )
 GOOD = {
     "preds": [[[0, 0, 9, 9]], "a"],
@@ -159,6 +162,9 @@ PAIR = {"preds": ["a", "b"], "target": ["a", "b"]}
         {**PAIR, "task": [None, []]},
         {**PAIR, "task": ["vqa", "captioning"]},
         {**PAIR, "prompt": [None, 3]},
+        {"samples": 3},
+        {"samples": ["a"]},
+        {"samples": [Sample(id="\ud800", prediction=None, target="b")]},
     ],
     ids=str,
 )
@@ -166,7 +172,7 @@ def test_what_once_stopped_a_run(outputs: dict[str, Any]) -> None:
     made = sessions(None)
     made.update(None, GOOD, None, 0, 0)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Batch 1 was left out of the evaluation: Expected a loss")
+        warnings.filterwarnings("ignore", "Batch 1 was left out of the evaluation: Expected")
         made.update(None, outputs, None, 1, 0)
     evaluate(made)
 
@@ -182,6 +188,17 @@ def test_a_target_that_cannot_be_read_loses_its_own_sample_only() -> None:
     assert evaluation.accounting.seen == 4
     assert evaluation.accounting.unscored == 1
     assert "<box>" in evaluation.accounting.errors["3"]
+    assert made.log is not None
+    shown = {sample["id"]: sample for sample in made.log.gather()}
+    assert (shown["3"]["prediction"], shown["3"]["target"]) == (text, "<box>"), "as it came"
+
+
+def test_a_refusal_can_travel_to_the_other_ranks() -> None:
+    """Half a character, which UTF-8 has no form for, in the words of a user's own metric."""
+    made = EvaluationSession({})
+    made.refuse("no \ud800")
+    with pytest.raises(InputError, match=r"Rank 0: no ⟨U\+D800⟩"):
+        made.check()
 
 
 def test_a_task_that_is_unknown_is_named() -> None:

@@ -23,6 +23,8 @@ from lightning_vlmeval.session.outputs import read_batch
         ({"preds": "a", "target": ["a"]}, "Expected a list with one element for each sample"),
         ({"preds": 3, "target": ["a"]}, "Expected a list with one element for each sample"),
         ({"preds": ["a"], "target": ["a"], "id": ["x", "y"]}, "'id' to have one element"),
+        ({"samples": ["a"]}, "'samples' to be a list of `Sample`, but it holds str 'a'"),
+        ({"preds": ["a"], "target": ["a"], "loss": "x"}, "a loss as a number, but got str 'x'"),
     ],
 )
 def test_what_is_refused(outputs: Any, message: str) -> None:
