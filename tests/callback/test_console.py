@@ -1,10 +1,13 @@
 """What a person sees in a terminal: whole lines, beside either progress bar."""
 
+import fcntl
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ def shown(bar: str) -> list[str]:
     screen = pyte.HistoryScreen(120, 200, history=1000)
     stream = pyte.ByteStream(screen)
     main, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 200, 120, 0, 0))  # else no bar shows
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.callback.console_app", bar],
         cwd=ROOT,
