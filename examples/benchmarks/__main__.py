@@ -97,9 +97,11 @@ def measure(case: cases.Case, args: argparse.Namespace) -> list[dict[str, Any]]:
         "first": first,
         "later": lambda: timing.timed(lambda: cases.run(case, state["metric"], later, target)),
     }
-    if case.floor is not None:
-        floor = case.floor(preds, target)
-        contenders["floor"] = lambda: timing.timed(floor)
+    floors = {"floor": case.floor and case.floor(later, target)}
+    floors["first_floor"] = case.first_floor and case.first_floor(preds, target)
+    floors = {name: floor for name, floor in floors.items() if floor}
+    for name, floor in floors.items():
+        contenders[name] = lambda floor=floor: timing.timed(floor)
     peers, missing, others = _peers(case, args.peers_python, count, preds, target)
     runs = timing.alternate({**contenders, **peers}, args.rounds)
     if others is not None:
@@ -113,9 +115,8 @@ def measure(case: cases.Case, args: argparse.Namespace) -> list[dict[str, Any]]:
             ours = cases.shortened(runs["first"][0].value, expected)
             line["difference"] = timing.difference(ours, expected)
         rows.append({**line, "same_definition": same})
-        if case.floor is not None:
-            rows[-1]["floor"] = case.floor_name
-            rows[-1]["floor_us"] = timing.microseconds(runs["floor"], count)
+        rows[-1]["floor"] = case.floor_name
+        rows[-1] |= {f"{name}_us": timing.microseconds(runs[name], count) for name in floors}
     return rows + [{"metric": case.title, "peer": n, "missing": w} for n, w in missing.items()]
 
 
@@ -152,7 +153,9 @@ def _line(row: dict[str, Any]) -> str:
         for key in ("first_ratio", "later_ratio")
     )
     same = f"{row['difference']:.0e}" if row["same_definition"] else "another value"
-    floor = f"{row['floor_us']['median']:8.1f}" if "floor_us" in row else ""
+    floor = "".join(
+        f"{row[key]['median']:8.1f}" for key in ("first_floor_us", "floor_us") if key in row
+    )
     return f"{row['metric']:<22}{row['peer']:<36}{costs}{ratios}{floor}  {same}"
 
 

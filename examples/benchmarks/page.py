@@ -29,7 +29,8 @@ def rows(report: dict[str, Any]) -> list[str]:
             continue
         ours = f"{row['first_us']['median']:.1f}, {row['later_us']['median']:.1f}"
         same = f"{row['difference']:.0e}" if row["same_definition"] else "another definition"
-        floor = f"{row['floor_us']['median']:.1f}, {row['floor']}" if "floor" in row else ""
+        floors = [row[key] for key in ("first_floor_us", "floor_us") if key in row]
+        floor = ", ".join([*(f"{one['median']:.1f}" for one in floors), row["floor"]])
         lines.append(
             f"| {row['metric']} | {row['peer']} | {ours} | {row['peer_us']['median']:.1f} "
             f"| {_ratio(row['first_ratio'])} | {_ratio(row['later_ratio'])} | {same} | {floor} |"

@@ -227,12 +227,21 @@ def check_texts(
         (['a car'], [['a car']])
     """
     check_lengths(preds, target)
+    if set(map(type, preds)) - {str}:
+        _check_predictions(preds)
+    # Most samples have one reference: a call for each would cost as much as its score.
+    references = [
+        [one] if type(one) is str else _references(one, index) for index, one in enumerate(target)
+    ]
+    return list(preds), references
+
+
+def _check_predictions(preds: Sequence[Any]) -> None:
     for index, text in enumerate(preds):
         if not isinstance(text, str):
             raise InputTypeError(
                 f"Expected each prediction to be a string, but got {type(text).__name__}", index
             )
-    return list(preds), [_references(one, index) for index, one in enumerate(target)]
 
 
 def _references(target: str | Sequence[str], index: int) -> list[str]:

@@ -172,6 +172,16 @@ class TableMetric(Metric):
             self._pending, self._known = _Pending(), known
             self._known_of = (self._rows, len(self._rows))
 
+    def prepare(self) -> None:
+        """Load what scoring needs, which otherwise the first batch and the first value wait for.
+
+        Raises:
+            MissingExtraError: Something is not installed; the message says how to get it.
+            ConfigurationError: An encoder cannot be loaded.
+        """
+        self.scorer.prepare()
+        self.signature()
+
     def _names(self, ids: Sequence[Any] | Tensor | None, count: int) -> list[str]:
         """The ids as strings, checked; made up where there are none."""
         if ids is None:
@@ -361,10 +371,10 @@ def _strings(values: Sequence[Any] | Tensor, count: int, name: str) -> tuple[str
         raise InputError(
             f"Expected one of `{name}` for each of {count} samples, but got {len(plain)}"
         )
-    strings = tuple(
-        value if type(value) is str else str(value.item() if hasattr(value, "item") else value)
-        for value in plain
-    )
+    if set(map(type, plain)) <= {str, int}:
+        strings = tuple(map(str, plain))
+    else:
+        strings = tuple(str(one.item() if hasattr(one, "item") else one) for one in plain)
     if "" in strings or "None" in strings:
         for position, value in enumerate(plain):
             if value is None or value == "":

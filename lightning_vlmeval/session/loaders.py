@@ -9,6 +9,7 @@ import torch
 from torchmetrics import Metric
 
 from lightning_vlmeval.errors import ConfigurationError, InputError, VLMEvalError
+from lightning_vlmeval.metrics.table_metric import TableMetric
 from lightning_vlmeval.reporting.markup import visible
 from lightning_vlmeval.session.box_reader import BoxReader
 from lightning_vlmeval.session.evaluation import Evaluation, EvaluationSession
@@ -98,6 +99,17 @@ class LoaderSessions:
             expected = positions.expected if drawn is None else positions.expected_in(drawn)
             self._sessions[number].reset()
             self._sessions[number].expect(expected, share=positions.share)
+
+    def prepare(self) -> None:
+        """Load what the metrics need, before the first batch waits for it.
+
+        Raises:
+            MissingExtraError: Something is not installed; the message says how to get it.
+            ConfigurationError: An encoder cannot be loaded.
+        """
+        for metric in self._metrics.values():
+            if isinstance(metric, TableMetric):
+                metric.prepare()
 
     def to(self, device: torch.device) -> None:
         """Move metrics of torchmetrics, which gather on the device that they are on.

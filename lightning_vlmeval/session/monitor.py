@@ -95,13 +95,15 @@ class Monitor:
     # --------------------------------------------------------------------------- evaluation
 
     def set_up(self, trainer: Any, stage: str) -> None:
-        """Find the run's folder, and forget an earlier run. A collective.
+        """Load what scoring needs, find the run's folder, and forget an earlier run. A collective.
 
         Args:
             trainer: The trainer.
             stage: Lightning's: ``fit``, ``validate``, ``test`` or ``predict``.
         """
         self.fitting = stage == "fit"
+        if stage != "predict" and (trainer.enable_validation or not self.fitting):
+            self.sessions.prepare()
         begins = self.fitting and trainer.global_step == 0  # a checkpoint is loaded only later
         if begins:
             self.training_loss.restore(None)
