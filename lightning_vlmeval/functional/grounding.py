@@ -1,6 +1,5 @@
 """Phrase grounding: how many boxes are found, how many are false, and how tight they are."""
 
-import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -326,9 +325,13 @@ class _Scenes:
 
     def _count(self, facts: NDArray[np.bool_]) -> Indices:
         """How many targets of each sample each fact holds of, shape (len(facts), n)."""
-        shape = (len(facts), self._n)
-        bins = self._sample + self._n * np.arange(len(facts))[:, None]
-        return np.bincount(bins[facts], minlength=math.prod(shape)).reshape(shape)
+        counts = np.bincount(self._sample, minlength=self._n)
+        some = counts > 0
+        found = np.zeros((len(facts), self._n), dtype=np.intp)
+        if some.any():
+            starts = (counts.cumsum() - counts)[some]  # targets lie in the order of their samples
+            found[:, some] = np.add.reduceat(facts, starts, axis=1, dtype=np.intp)
+        return found
 
 
 def _label_groups(batch: BoxBatch, kept: Indices) -> tuple[Indices, Indices, int]:
