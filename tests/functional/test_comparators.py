@@ -165,7 +165,10 @@ def test_a_function_that_cannot_read_an_answer_finds_it_wrong() -> None:
         ({"number": {"other_units": ["cm"]}}, "Expected `unit` beside `other_units`, but got None"),
         ({"similarity": {"threshold": 0}}, "Expected `threshold` to be in (0, 1], but got 0"),
         ({"date": {"formats": "%d"}}, "Expected `formats` to be a list of formats, but got '%d'"),
-        ({"date": {"formats": ["%d/%m", "%Q"]}}, "but got '%Q': 'Q' is a bad directive in format"),
+        (
+            {"date": {"formats": ["%d/%m/%Y", "%Q"]}},
+            "but got '%Q': 'Q' is a bad directive in format",
+        ),
         (
             {"date": {"formats": ["%Y%"]}},
             "Expected a format as `datetime.strptime` has them, but got",
