@@ -1,15 +1,15 @@
 """Bytes from every rank to every rank: two collectives, whatever each rank holds."""
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from numpy.typing import NDArray
 
 from lightning_vlmeval.errors import RankError
 
-Bytes = NDArray[np.uint8]
+Buffer = TypeVar("Buffer", bytes, memoryview)
 
 
 def pack(items: Sequence[bytes]) -> bytes:
@@ -26,8 +26,8 @@ def pack(items: Sequence[bytes]) -> bytes:
     return lengths.tobytes() + b"".join(items)
 
 
-def unpack(buffer: bytes) -> Iterable[bytes]:
-    """The parts of a packed buffer.
+def unpack(buffer: Buffer) -> Iterable[Buffer]:
+    """The parts of a packed buffer; those of a memoryview are no copies.
 
     Args:
         buffer: What `pack` made.
@@ -48,7 +48,7 @@ def pack_texts(texts: Sequence[str]) -> bytes:
     return pack([text.encode("utf-8", "surrogatepass") for text in texts])
 
 
-def unpack_texts(buffer: bytes) -> list[str]:
+def unpack_texts(buffer: bytes | memoryview) -> list[str]:
     """The texts of a packed buffer.
 
     Args:
@@ -56,13 +56,14 @@ def unpack_texts(buffer: bytes) -> list[str]:
     """
     bounds = list(_bounds(buffer))
     first = bounds[0][0] if bounds else len(buffer)
-    if buffer[first:].isascii():  # then a byte is a character
-        text = buffer[first:].decode("ascii")
+    data = bytes(buffer[first:])
+    if data.isascii():  # then a byte is a character
+        text = data.decode("ascii")
         return [text[start - first : end - first] for start, end in bounds]
-    return [buffer[start:end].decode("utf-8", "surrogatepass") for start, end in bounds]
+    return [data[s - first : e - first].decode("utf-8", "surrogatepass") for s, e in bounds]
 
 
-def _bounds(buffer: bytes) -> Iterable[tuple[int, int]]:
+def _bounds(buffer: bytes | memoryview) -> Iterable[tuple[int, int]]:
     """Where each part of a packed buffer begins and ends."""
     count = int(np.frombuffer(buffer, np.int64, count=1)[0])
     ends = 8 * (count + 1) + np.cumsum(np.frombuffer(buffer, np.int64, count=count + 1)[1:])

@@ -40,7 +40,7 @@ def pack_keys(table: Table) -> bytes:
     return pack([pack_texts(table.ids), groups, payloads])
 
 
-def unpack_keys(pieces: Iterable[bytes]) -> Keys:
+def unpack_keys(pieces: Iterable[memoryview]) -> Keys:
     """Ids, groups and payloads of all pieces.
 
     Args:
@@ -54,7 +54,7 @@ def unpack_keys(pieces: Iterable[bytes]) -> Keys:
         names = unpack_texts(one)
         ids += names
         groups += unpack_texts(two) if two else [""] * len(names)
-        payloads += unpack(three) if three else [b""] * len(names)
+        payloads += map(bytes, unpack(three)) if three else [b""] * len(names)
     return Keys(tuple(ids), tuple(groups), tuple(payloads))
 
 
@@ -97,7 +97,7 @@ def gather_shares(
         for share in shares
     ]
     buffers = gather(pack([header, pack([*distinct]), *parts]), group)
-    ranks = [list(unpack(buffer)) for buffer in buffers]
+    ranks = [list(unpack(memoryview(buffer))) for buffer in buffers]  # parts without copies
     for rank, received in enumerate(ranks):
         if len(received) != 2 + len(shares):
             raise InputError(
@@ -115,18 +115,19 @@ def gather_shares(
         mine, order = merged[chosen]
         rows = np.concatenate([rows for rows, _ in read])[order]
         tables.append(Table(share.columns, mine.ids, rows, mine.groups, mine.payloads))
-    return [received[0] for received in ranks], tables
+    return [bytes(received[0]) for received in ranks], tables
 
 
-def _read(share: Share, buffer: bytes, rank: int) -> tuple[Floats, int]:
+def _read(share: Share, buffer: memoryview, rank: int) -> tuple[Floats, int]:
     """A rank's rows of a table, and which of its keys they have."""
     signature, rows, index = unpack(buffer)
-    if signature.decode() != share.signature:
+    theirs = bytes(signature).decode()
+    if theirs != share.signature:
         raise InputError(
             f"Expected every rank to hold the same metrics in the same order, but got "
-            f"{share.signature} here and {signature.decode()} on rank {rank}"
+            f"{share.signature} here and {theirs} on rank {rank}"
         )
-    return np.frombuffer(rows, np.float64).reshape(-1, len(share.columns)), int(index)
+    return np.frombuffer(rows, np.float64).reshape(-1, len(share.columns)), int(bytes(index))
 
 
 def _merge(ranks: Sequence[Keys]) -> tuple[Keys, NDArray[np.intp]]:

@@ -277,7 +277,7 @@ class TableMetric(Metric):
         columns = self.scorer.columns
         pieces = self.rows[first_piece:]
         rows = torch.cat(pieces).numpy() if pieces else np.zeros((0, len(columns)))
-        keys = (piece.numpy().tobytes() for piece in self.keys[first_piece:])
+        keys = (piece.numpy().data for piece in self.keys[first_piece:])
         ids, groups, payloads = unpack_keys(keys)
         return Table(columns, ids, rows, groups, payloads)
 
