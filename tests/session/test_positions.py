@@ -104,6 +104,29 @@ def test_a_share_of_the_users_own_has_no_positions(loader: Any) -> None:
     assert positions.expected is None
 
 
+class Unreadable(SequentialSampler):
+    """Has a length only where its list of files is."""
+
+    def __len__(self) -> int:
+        raise OSError("no list of files on this disk")
+
+
+class Batches(BatchSampler):
+    """Knows its number of batches without asking the sampler."""
+
+    def __len__(self) -> int:
+        return 3
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_a_sampler_that_cannot_be_asked_stops_no_rank(world: int) -> None:
+    batches = Batches(Unreadable(range(5)), batch_size=2, drop_last=False)
+    positions = Positions(DataLoader(range(5), batch_sampler=batches), 3, rank=1, world=world)
+    assert positions.names(0, 2) is None
+    assert (positions.expected, positions.size) == (None, None)
+    assert positions.arrival(0, 1) == ["rank1/batch0/0"]
+
+
 def test_all_samples_on_every_rank_have_positions() -> None:
     positions = Positions(DataLoader(range(5), batch_size=2), math.inf, rank=1, world=2)
     assert positions.names(0, 2) == ["0", "1"]
