@@ -14,8 +14,10 @@ from lightning_vlmeval.analysis.intervals import Method
 from lightning_vlmeval.analysis.overfitting import OverfittingDetector, Verdict
 from lightning_vlmeval.errors import ConfigurationError
 from lightning_vlmeval.keys import TRAIN_LOSS
+from lightning_vlmeval.metrics.attendance import leave
 from lightning_vlmeval.parsing import BoxFormat
 from lightning_vlmeval.reporting.console import history_lines
+from lightning_vlmeval.reporting.markup import visible
 from lightning_vlmeval.session.box_reader import BoxReader
 from lightning_vlmeval.session.generation import Generator
 from lightning_vlmeval.session.history import Evaluations, History
@@ -160,9 +162,10 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
             outputs without what is needed, at the first validation batch.
         InputError: A sample of the first validation batch cannot be scored; on several ranks all
             raise it, at the end of that validation.
-        RankError: Another process of the run stopped. A rank without any validation batch is found
-            before training; in `trainer.validate` the others wait for it for the time limit of the
-            process group, since Lightning runs no hook there.
+        RankError: Another process of the run stopped: the message names it, with what it raised. A
+            rank without any validation batch is found before training; in `trainer.validate` the
+            others wait for it for the time limit of the process group, since Lightning runs no hook
+            there.
 
     With ``strategy="ddp_spawn"`` the results are in the processes that Lightning started: in the
     one that called `fit`, read them from the run's folder.
@@ -444,7 +447,8 @@ class VLMEvalCallback(_CallbackBase):  # type: ignore[misc]  # bases known at ru
         self._print(trainer)
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Leave no half evaluation behind but the answers, for people to look at."""
+        """Tell the other ranks why; leave nothing of an evaluation but its answers, to look at."""
+        leave(visible(f"{type(exception).__name__}: {exception}"))
         self._restore_sanity_steps(trainer)
         self._run.abandon()
 

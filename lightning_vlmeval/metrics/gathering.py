@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 
 from lightning_vlmeval.errors import RankError
+from lightning_vlmeval.metrics.attendance import attend, missing
 
 Buffer = TypeVar("Buffer", bytes, memoryview)
 
@@ -82,7 +83,8 @@ def gather_bytes(data: bytes, group: dist.ProcessGroup | None = None) -> list[by
         group: The process group; None for all ranks.
 
     Raises:
-        RankError: Another rank stopped, or did not come within the group's own time limit.
+        RankError: Another rank stopped, or did not come within the group's own time limit; the
+            message names it. (With NCCL it is NCCL's watchdog that ends the process.)
 
     Example:
         >>> gather_bytes(b"alone")  # no process group: one process is all there is
@@ -90,13 +92,13 @@ def gather_bytes(data: bytes, group: dist.ProcessGroup | None = None) -> list[by
     """
     if not (dist.is_available() and dist.is_initialized()):
         return [data]
+    attend(group)
     try:
         return _gathered(data, group)
     except RuntimeError as error:
         raise RankError(
-            f"Rank {dist.get_rank()} waited for what the other ranks have evaluated, and one of them "
-            f"did not come: it stopped, and says why itself; or it has no validation batch, where "
-            f"Lightning runs no hook: use fewer devices or smaller batches. ({error})"
+            f"Rank {dist.get_rank()} waited for what the other ranks have evaluated, and "
+            f"{missing(group)}. ({error})"
         ) from error
 
 
