@@ -137,6 +137,7 @@ class ImageFolder:
             )
         self.folder, self.mode, self.max_images = folder, mode, max_images
         self._names: set[str] = set()
+        self._unwritten: dict[str, bytes] = {}
 
     def open(self) -> None:
         """Look at what is there, and remove what a killed process left."""
@@ -144,7 +145,7 @@ class ImageFolder:
         self._names = {path.name for path in self.folder.glob("*.jpg")}
 
     def put(self, image: Any) -> dict[str, Any]:
-        """Store a picture, and return the fields of its sample: `image` and `size`, as they apply.
+        """Take a picture to be written, and return the fields of its sample, `image` and `size`.
 
         Args:
             image: What `thumbnail` takes, or a `Thumbnail`; None for no picture.
@@ -160,7 +161,7 @@ class ImageFolder:
         if self.mode == "thumbnails" and room:
             made = image if isinstance(image, Thumbnail) else thumbnail(image)
             if made.name not in self._names:
-                write_whole(self.folder / made.name, made.data)
+                self._unwritten[made.name] = made.data
                 self._names.add(made.name)
             return {"image": made.name, "size": list(made.size)}
         path = image if isinstance(image, (str, os.PathLike)) else getattr(image, "filename", "")
@@ -168,6 +169,21 @@ class ImageFolder:
         if hasattr(image, "convert") or isinstance(image, Thumbnail):
             fields["size"] = list(image.size)
         return fields
+
+    def write(self) -> dict[str, OSError]:
+        """Write the pictures that were put; those that cannot be written now, with the reason.
+
+        They are tried again the next time.
+        """
+        failed: dict[str, OSError] = {}
+        for name, data in list(self._unwritten.items()):
+            try:
+                write_whole(self.folder / name, data)
+            except OSError as error:
+                failed[name] = error
+            else:
+                del self._unwritten[name]
+        return failed
 
 
 def read_thumbnail(folder: Path, name: str) -> bytes:

@@ -3,7 +3,7 @@
 import base64
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,7 @@ class RunStore:
         `loss`, `issues`, `truncated`, `unparsable`) at each
         evaluation. `payloads` holds the bytes beside a metric's rows. None is not stored; NaN is
         stored as null. Samples are sorted by dataloader and id; of equal ones the first is kept.
+        A picture that cannot be written is told in a warning, and tried again at each evaluation.
 
         Args:
             summary: `index`, from 0, `step`, `values` by log key, and whatever else is worth keeping.
@@ -125,9 +126,9 @@ class RunStore:
         ordered = _ordered(samples)
         new = {key: sample for key, sample in ordered.items() if key not in known}
         stem = f"{index:09d}"
-        if new:
-            static = packed_lines(self._static(new))
-            write_whole(self.folder / SAMPLES / f"{stem}.jsonl.gz", static)
+        static = self._static(new)
+        if static:
+            write_whole(self.folder / SAMPLES / f"{stem}.jsonl.gz", packed_lines(static))
         known.update(new)
         lines = packed_lines(_changing(key, sample) for key, sample in ordered.items())
         evaluations = self.folder / EVALUATIONS
@@ -172,9 +173,9 @@ class RunStore:
         write_whole(self.folder / RECORD, json_line(record) + b"\n")
         return known
 
-    def _static(self, samples: Mapping[Key, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The fields that do not change, the pictures stored."""
-        failed: list[str] = []
+    def _static(self, samples: Mapping[Key, Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The fields that do not change, the pictures stored; also those that could not be before."""
+        static, failed = [], []
         for (loader, name), sample in samples.items():
             fields = {key: sample[key] for key in _STATIC if sample.get(key) is not None}
             try:
@@ -183,11 +184,17 @@ class RunStore:
                 failed.append(f"sample {name!r}: {error}")
                 picture = {}
             # The size that was given is the one that boxes are pixels of.
-            yield {"id": name, "loader": loader, **picture, **fields}
+            static.append({"id": name, "loader": loader, **picture, **fields})
+        unwritten = self._images.write()
+        late = [one for one in static if one.get("image") in unwritten]
+        failed += [f"sample {one['id']!r}: {unwritten[one['image']]}" for one in late]
         if failed:
+            again = ". What cannot be written is tried again at each evaluation" if late else ""
             warnings.warn(
-                f"{len(failed)} pictures could not be stored. The first: {failed[0]}", stacklevel=2
+                f"{len(failed)} pictures could not be stored. The first: {failed[0]}{again}",
+                stacklevel=2,
             )
+        return static
 
 
 def evaluation_indices(folder: Path) -> list[int]:

@@ -1,8 +1,10 @@
 """A run that is interrupted, or cannot write, loses the evaluation in progress and no other."""
 
+import csv
 import errno
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -96,6 +98,83 @@ def test_a_disk_that_is_full_for_once_loses_one_evaluation(
     assert [one["index"] for one in run.evaluations] == [i for i in range(3) if i != lost]
     assert all({"target", "image", "prompt"} <= sample.keys() for sample in run.samples(0))
     assert (run.path / "report.html").exists()
+
+
+class Growing(WithPictures):
+    """Answers 2, 4, 4 and 6 samples in its four evaluations."""
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
+        evaluation = 0 if self.trainer.sanity_checking else self.current_epoch + 1
+        found = super().validation_step(batch, batch_idx)
+        if batch_idx < (1, 2, 2, 3)[evaluation]:
+            return found
+        return {**{key: one[:0] for key, one in found.items() if key != "loss"}, "id": []}
+
+
+class Spoils(pl.Callback):
+    """Lets no file be made in a folder during the second evaluation and the third."""
+
+    def __init__(self, how: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.how, self.folder, self.patch = how, folder, monkeypatch
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch == 0:
+            self.spoil()
+        elif trainer.current_epoch == 2:
+            self.mend()
+
+    def spoil(self) -> None:
+        if self.how == "a file in its place":
+            self.folder.rename(self.folder.with_name("aside"))
+            self.folder.write_text("no folder")
+            return
+        code, folder, opened = getattr(errno, self.how), self.folder, Path.open
+
+        def fail(path: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+            if path.parent == folder:
+                raise OSError(code, os.strerror(code))
+            return opened(path, mode, *args, **kwargs)
+
+        self.patch.setattr(Path, "open", fail)
+
+    def mend(self) -> None:
+        self.patch.undo()
+        if self.how == "a file in its place":
+            self.folder.unlink()
+            self.folder.with_name("aside").rename(self.folder)
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("a file in its place", "File exists"),
+        ("ENOSPC", "No space left on device"),
+        ("EACCES", "Permission denied"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:. samples of the validation set did not come")
+def test_pictures_that_cannot_be_stored_for_a_while_are_stored_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, why: str
+) -> None:
+    logger = CSVLogger(tmp_path / "logs")
+    spoils = Spoils(how, tmp_path / "vlmeval" / "images", monkeypatch)
+    callback = VLMEvalCallback(print_results=False, store=str(tmp_path))
+    trainer = pl.Trainer(**{**QUIET, "logger": logger}, max_epochs=3, callbacks=[callback, spoils])
+    with pytest.warns(UserWarning, match="could not be stored") as seen:
+        trainer.fit(Growing(), loader(8), loader(6))
+    (told,) = (str(one.message) for one in seen if "could not be stored" in str(one.message))
+    assert re.fullmatch(
+        rf"2 pictures could not be stored\. The first: sample 'scene2': .*{why}.*\. What cannot be "
+        "written is tried again at each evaluation",
+        told,
+    )
+    run = Run(tmp_path)
+    assert [len(run.samples(index)) for index in range(4)] == [2, 4, 4, 6]
+    assert [len(run.image(sample["image"])) > 0 for sample in run.samples(3)] == [True] * 6
+    assert len(list(spoils.folder.iterdir())) == 6, "and nothing half-written"
+    logged = Path(logger.log_dir, "metrics.csv").read_text()
+    assert sum(bool(row["val/grounding/f1"]) for row in csv.DictReader(logged.splitlines())) == 4
+    assert len(callback.history) == 4
 
 
 KILLED = """
