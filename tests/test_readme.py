@@ -16,6 +16,8 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
 def test_blocks_run_and_print_what_they_say(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if "lightning_vlmeval.demo" in block:
+        pytest.importorskip("transformers", minversion="5.6", reason="the demo's model needs 5.6")
     exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
     printed = capsys.readouterr().out
     for said in re.findall(r"^(?:print\(.*\)  )?# (.+)$", block, flags=re.MULTILINE):

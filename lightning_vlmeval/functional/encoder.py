@@ -235,7 +235,7 @@ def _load(name: str, num_layers: int | None, max_length: int | None, dtype: str)
         with torch.random.fork_rng(devices=[]), _no_progress_bar(local):
             tokenizer = transformers.AutoTokenizer.from_pretrained(name, use_fast=False, **options)
             model = transformers.AutoModel.from_pretrained(name, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # TypeError: transformers 4, no vocabulary
         raise ConfigurationError(
             "Expected `model_name_or_path` to be a folder with a transformers model, or a model of "
             f"the hub, but {name!r} cannot be loaded: {error}"

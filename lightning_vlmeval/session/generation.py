@@ -209,7 +209,7 @@ def _tokenizer(processor: Any) -> Any:
         auto = importlib.import_module("transformers").AutoTokenizer  # heavy, for a folder only
         try:
             return auto.from_pretrained(processor, local_files_only=True)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:  # TypeError: no vocabulary
             raise ConfigurationError(
                 f"Expected `processor` to be a folder that `save_pretrained` of a processor or a "
                 f"tokenizer wrote, but got {os.fspath(processor)!r}: {error}"

@@ -176,6 +176,8 @@ TELLING = [
     "two loaders",
     "half of the batches",
 ]
+# Lightning 2.5.0 fails on any batch sampler that has no sampler; 2.5.1 takes it.
+BEYOND = ["chunks in batches"] if pl.__version__.startswith("2.5.0") else []
 
 SETS = {
     "padded": lambda: loader(7),
@@ -193,7 +195,9 @@ def everything(rank: int, world: int) -> dict[str, Any]:
         "all on each": fit(world, loader(5), use_distributed_sampler=False),
         "overfitting": fit(world, loader(5), Rising(), max_epochs=20, stop_on_overfitting=True),
         "uneven": fit_unevenly(world),
-        "matrix": distributed_matrix.fit_all(rank, world, TELLING),
+        "matrix": distributed_matrix.fit_all(
+            rank, world, [name for name in TELLING if name not in BEYOND]
+        ),
         "refused": [refused(world, num_sanity_val_steps=n) for n in (0, 1)],
         "breaking": goes_on(
             world, Fixed(), metrics={"grounding": GroundingScore(), "mine": Breaking()}
@@ -250,6 +254,8 @@ def test_a_rank_without_a_batch_is_an_error_and_not_a_hang(by_rank: list[Any]) -
 
 @pytest.mark.parametrize("name", TELLING)
 def test_whatever_shares_the_set_out(by_rank: list[Any], name: str) -> None:
+    if name in BEYOND:
+        pytest.skip("Lightning 2.5.0 fails on a batch sampler that has no sampler")
     alone = distributed_matrix.fit(name, 1, len(by_rank))
     found = [results["matrix"][name] for results in by_rank]
     assert distributed_matrix.difference(alone, found) == ""

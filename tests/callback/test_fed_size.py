@@ -8,8 +8,6 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader
-from transformers import Qwen2VLImageProcessorPil
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from lightning_vlmeval import VLMEvalCallback
 from lightning_vlmeval.errors import ConfigurationError
@@ -18,7 +16,14 @@ from lightning_vlmeval.parsing.box import Size
 from tests.callback.modules import QUIET
 
 try:
-    Qwen2VLImageProcessorPil()
+    from transformers import Qwen2VLImageProcessorPil as Processor
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
+except ImportError:  # transformers 4 has one without torchvision by the plain name
+    from transformers import Qwen2VLImageProcessor as Processor
+    from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
+
+try:
+    Processor()
 except ImportError:  # of older transformers, which want torchvision for it
     pytest.skip("transformers needs torchvision for this processor", allow_module_level=True)
 
@@ -47,7 +52,7 @@ def resized(size: tuple[int, int]) -> Size:
 
 
 def collate(sizes: list[tuple[int, int]]) -> dict[str, Any]:
-    processor = Qwen2VLImageProcessorPil(min_pixels=56 * 56, max_pixels=MAX_PIXELS)
+    processor = Processor(min_pixels=56 * 56, max_pixels=MAX_PIXELS)
     images = [Image.new("RGB", size) for size in sizes]
     return {
         **processor(images=images, return_tensors="pt"),

@@ -584,12 +584,15 @@ def test_encoder_is_found_without_its_package(monkeypatch):
     assert find_encoder() is None
 
 
-def test_folder_without_a_model(tmp_path):
+@pytest.mark.parametrize("name", ["folder", "bert"])  # transformers 4 guesses by the name
+def test_folder_without_a_model(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
     with pytest.raises(ConfigurationError) as error:
-        BERTScorer(str(tmp_path)).prepare()
+        BERTScorer(str(folder)).prepare()
     assert str(error.value).startswith(
         "Expected `model_name_or_path` to be a folder with a transformers model, or a model of the "
-        f"hub, but {str(tmp_path)!r} cannot be loaded: "
+        f"hub, but {str(folder)!r} cannot be loaded: "
     )
 
 

@@ -188,6 +188,15 @@ def test_a_folder_holds_the_processor(tmp_path: Path) -> None:
         assert generator(Fake(), batch_of(([6, 7], [20])))["preds"] == ["w47 w47"]
 
 
+@pytest.mark.parametrize("name", ["folder", "bert"])  # transformers 4 guesses by the name
+def test_a_folder_without_a_processor(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    message = f"or a tokenizer wrote, but got {str(folder)!r}: "
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        Generator(folder)
+
+
 def test_where_the_model_is() -> None:
     inner, outer = Fake(answer=lambda last: [30]), Fake(answer=lambda last: [31])
 
