@@ -53,6 +53,15 @@ def test_values_are_the_metric_over_the_whole_validation_set() -> None:
     assert evaluation.tables["grounding"].ids == tuple(f"scene{i}" for i in range(5))
 
 
+def test_an_encoder_that_cannot_be_loaded_is_told_before_the_training(tmp_path: Path) -> None:
+    module = Finder()
+    callback = make(task="vqa", metrics=["bertscore"], encoder=str(tmp_path))
+    with pytest.raises(ConfigurationError, match=r"cannot be loaded"):
+        fit(callback, module, num_sanity_val_steps=0)
+    assert module.trainer.global_step == 0
+    assert not module.trainer.fit_loop.epoch_loop.batch_progress.total.ready
+
+
 ONE_PACKAGE = """
 import sys
 import lightning.pytorch as pl

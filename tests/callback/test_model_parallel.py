@@ -7,7 +7,6 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.strategies import ModelParallelStrategy
-from torch.distributed.fsdp import fully_shard
 from torch.utils.data import DataLoader
 
 from lightning_vlmeval import VLMEvalCallback
@@ -15,6 +14,11 @@ from lightning_vlmeval.session.generation import Generator
 from tests.callback.modules import QUIET
 from tests.processes import spawn
 from tests.session.tiny_models import ARCHITECTURES, EXAMPLES, make, tokenizer
+
+try:
+    from torch.distributed.fsdp import fully_shard
+except ImportError:  # before torch 2.6
+    from torch.distributed._composable.fsdp import fully_shard
 
 LLAVA = ARCHITECTURES["LLaVA"]
 SIZE = 5

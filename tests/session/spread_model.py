@@ -1,10 +1,14 @@
 """A model spread by FSDP over processes without a GPU; each has an example of its own."""
 
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 
 from lightning_vlmeval.session.generation import Generator
 from tests.session.tiny_models import ARCHITECTURES, EXAMPLES, make, tokenizer
+
+try:
+    from torch.distributed.fsdp import fully_shard
+except ImportError:  # before torch 2.6
+    from torch.distributed._composable.fsdp import fully_shard
 
 
 def answer_alone(rank: int, world: int, budget: int) -> tuple[list[str], int, bool]:
