@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+import torch.distributed.fsdp as fsdp
 from pytorch_lightning.strategies import ModelParallelStrategy
 from torch.utils.data import DataLoader
 
@@ -85,6 +86,9 @@ def evaluated_twice(rank: int, world: int) -> list[tuple[str, dict[str, str], by
 
 
 @pytest.mark.filterwarnings("ignore")  # Lightning's and torch's, about what is experimental
+@pytest.mark.skipif(
+    not hasattr(fsdp, "fully_shard"), reason="before torch 2.6 it needs a GPU to spread a model"
+)
 def test_answers_of_a_spread_model_are_those_of_a_whole_one(tmp_path: Path) -> None:
     _, values, rows = evaluated(1, "auto")
     assert len(rows)

@@ -40,6 +40,8 @@ TOKENIZER = tokenizer()
 def test_together_as_one_by_one(name: str) -> None:
     if name == "GIT" and RELEASE < (5, 18):
         pytest.skip("GIT in a batch answers otherwise than alone in transformers before 5.18")
+    if name == "Gemma 3" and not hasattr(torch.distributed.fsdp, "fully_shard"):
+        pytest.skip("transformers 4 wants torch 2.6 for it")
     architecture = ARCHITECTURES[name]
     model = make(architecture)
     alone = [architecture.answer(model, example, BUDGET) for example in EXAMPLES]
