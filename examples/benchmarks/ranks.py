@@ -9,6 +9,7 @@ of `BERTScore`'s token ids.
 
 import argparse
 import json
+import socket
 import statistics
 import tempfile
 import time
@@ -116,9 +117,10 @@ def _peers(rounds: int, rows: Sequence[int]) -> dict[str, Any]:
     return found
 
 
-def _rank(rank: int, rendezvous: str, rows: Sequence[int], rounds: int, output: str) -> None:
+def _rank(rank: int, port: int, rows: Sequence[int], rounds: int, output: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
+    address = f"tcp://127.0.0.1:{port}"  # as a launcher has them meet
+    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
     found: dict[str, Any] = {}
     for count in rows:
         metrics = filled(count, rank)
@@ -137,7 +139,9 @@ def measure(rows: Sequence[int], rounds: int) -> dict[str, Any]:
     """Milliseconds as [median, min, max], and the number of collectives."""
     with tempfile.TemporaryDirectory() as folder:
         output = f"{folder}/found.json"
-        mp.spawn(_rank, (f"{folder}/rendezvous", list(rows), rounds, output), nprocs=2)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        mp.spawn(_rank, (port, list(rows), rounds, output), nprocs=2)
         return json.loads(Path(output).read_text(encoding="utf-8"))
 
 
