@@ -240,6 +240,11 @@ def _load(name: str, num_layers: int | None, max_length: int | None, dtype: str)
             "Expected `model_name_or_path` to be a folder with a transformers model, or a model of "
             f"the hub, but {name!r} cannot be loaded: {error}"
         ) from error
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):  # transformers 5 makes an empty one
+        raise ConfigurationError(
+            f"Expected the tokenizer's vocabulary beside the model in {name!r}, but found none: save "
+            "the tokenizer there too, with `tokenizer.save_pretrained`"
+        )
     if hasattr(model, "encoder") and hasattr(model, "decoder"):
         model = model.encoder
     return _Loaded(

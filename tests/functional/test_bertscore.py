@@ -584,6 +584,13 @@ def test_encoder_is_found_without_its_package(monkeypatch):
     assert find_encoder() is None
 
 
+def test_folder_without_a_tokenizer(tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((Path(find_encoder()) / name).read_bytes())
+    with pytest.raises(ConfigurationError):  # and not 1.0 for any two texts of one length
+        BERTScorer(str(tmp_path)).rows(["a red car"], ["two dogs run"])
+
+
 @pytest.mark.parametrize("name", ["folder", "bert"])  # transformers 4 guesses by the name
 def test_folder_without_a_model(tmp_path, name):
     folder = tmp_path / name
