@@ -16,6 +16,7 @@ import json
 import platform
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -97,11 +98,9 @@ def measure(case: cases.Case, args: argparse.Namespace) -> list[dict[str, Any]]:
         "first": first,
         "later": lambda: timing.timed(lambda: cases.run(case, state["metric"], later, target)),
     }
-    floors = {"floor": case.floor and case.floor(later, target)}
-    floors["first_floor"] = case.first_floor and case.first_floor(preds, target)
-    floors = {name: floor for name, floor in floors.items() if floor}
-    for name, floor in floors.items():
-        contenders[name] = lambda floor=floor: timing.timed(floor)
+    floors = [("floor", case.floor, later), ("first_floor", case.first_floor, preds)]
+    floors = {name: make(texts, target) for name, make, texts in floors if make is not None}
+    contenders |= {name: partial(timing.timed, floor) for name, floor in floors.items()}
     peers, missing, others = _peers(case, args.peers_python, count, preds, target)
     runs = timing.alternate({**contenders, **peers}, args.rounds)
     if others is not None:

@@ -18,6 +18,7 @@ import samples
 import torch
 from scipy.optimize import linear_sum_assignment
 from timing import peak_kib, timed
+from torch.library import Library
 
 Boxes = Sequence[torch.Tensor]
 _OPERATORS = (
@@ -120,7 +121,7 @@ def _allow_other_builds() -> None:
     except RuntimeError:
         for name in [name for name in sys.modules if name.startswith("torchvision")]:
             del sys.modules[name]
-        _library = torch.library.Library("torchvision", "DEF")
+        _library = Library("torchvision", "DEF")
         for operator in _OPERATORS.split():
             _library.define(f"{operator}(Tensor x) -> Tensor")
     except ImportError:

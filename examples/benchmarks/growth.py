@@ -78,7 +78,7 @@ def main() -> None:
     case.prepare()
     if name == "ours":
         metric = case.make()
-        run = lambda p, t: cases.run(case, metric, p, t)  # noqa: E731  two contenders of one form
+        run = partial(cases.run, case, metric)
     else:
         run = case.peers[name]
     print(json.dumps(peak_of(lambda: run(preds[:8], target[:8]), lambda: run(preds, target))))

@@ -214,6 +214,18 @@ def resolve_encoder(model_name_or_path: str | None) -> str:
     return name
 
 
+def has_vocabulary(tokenizer: Any) -> bool:
+    """Whether a tokenizer knows any text, and not its own marks alone.
+
+    In a folder without a tokenizer's files transformers 5 finds one that knows nothing, to which all
+    texts are alike.
+
+    Args:
+        tokenizer: Of transformers.
+    """
+    return len(tokenizer) > len(set(tokenizer.all_special_ids))
+
+
 def tuned_layers(name: str) -> int | None:
     """bert-score's choice of a layer, tuned on human judgements; None for a model it does not know.
 
@@ -240,7 +252,7 @@ def _load(name: str, num_layers: int | None, max_length: int | None, dtype: str)
             "Expected `model_name_or_path` to be a folder with a transformers model, or a model of "
             f"the hub, but {name!r} cannot be loaded: {error}"
         ) from error
-    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):  # transformers 5 makes an empty one
+    if not has_vocabulary(tokenizer):
         raise ConfigurationError(
             f"Expected the tokenizer's vocabulary beside the model in {name!r}, but found none: save "
             "the tokenizer there too, with `tokenizer.save_pretrained`"

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from lightning_vlmeval.errors import ConfigurationError
+from lightning_vlmeval.functional.encoder import has_vocabulary
 from lightning_vlmeval.parsing.answer import answer_of
 from lightning_vlmeval.session.decoding import Decoder
 from lightning_vlmeval.session.generative_model import GenerativeModel, find_model
@@ -208,12 +209,15 @@ def _tokenizer(processor: Any) -> Any:
         # Of all a processor needs, such as torchvision, only its tokenizer is needed here.
         auto = importlib.import_module("transformers").AutoTokenizer  # heavy, for a folder only
         try:
-            return auto.from_pretrained(processor, local_files_only=True)
+            found = auto.from_pretrained(processor, local_files_only=True)
+            if not has_vocabulary(found):
+                raise ValueError("there is no vocabulary")
         except (OSError, ValueError, TypeError) as error:  # TypeError: no vocabulary
             raise ConfigurationError(
                 f"Expected `processor` to be a folder that `save_pretrained` of a processor or a "
                 f"tokenizer wrote, but got {os.fspath(processor)!r}: {error}"
             ) from error
+        return found
     tokenizer = getattr(processor, "tokenizer", processor)
     if not callable(getattr(tokenizer, "batch_decode", None)):
         raise ConfigurationError(

@@ -16,11 +16,6 @@ from tests.callback.modules import QUIET
 from tests.processes import spawn
 from tests.session.tiny_models import ARCHITECTURES, EXAMPLES, make, tokenizer
 
-try:
-    from torch.distributed.fsdp import fully_shard
-except ImportError:  # before torch 2.6
-    from torch.distributed._composable.fsdp import fully_shard
-
 LLAVA = ARCHITECTURES["LLaVA"]
 SIZE = 5
 
@@ -35,8 +30,8 @@ class Spread(pl.LightningModule):
         if self.trainer.world_size > 1:
             mesh = self.device_mesh["data_parallel"]
             for layer in self.model.model.language_model.layers:
-                fully_shard(layer, mesh=mesh)
-            fully_shard(self.model, mesh=mesh)
+                fsdp.fully_shard(layer, mesh=mesh)
+            fsdp.fully_shard(self.model, mesh=mesh)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
         inputs = {key: value for key, value in batch.items() if key not in ("id", "references")}

@@ -587,7 +587,8 @@ def test_encoder_is_found_without_its_package(monkeypatch):
 def test_folder_without_a_tokenizer(tmp_path):
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((Path(find_encoder()) / name).read_bytes())
-    with pytest.raises(ConfigurationError):  # and not 1.0 for any two texts of one length
+    # And not 1.0 for any two texts of one length. Transformers 4 itself cannot load it.
+    with pytest.raises(ConfigurationError, match=r"the tokenizer's vocabulary|cannot be loaded"):
         BERTScorer(str(tmp_path)).rows(["a red car"], ["two dogs run"])
 
 

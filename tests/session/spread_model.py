@@ -1,14 +1,10 @@
 """A model spread by FSDP over processes without a GPU; each has an example of its own."""
 
+import torch.distributed.fsdp as fsdp
 from torch.distributed.device_mesh import init_device_mesh
 
 from lightning_vlmeval.session.generation import Generator
 from tests.session.tiny_models import ARCHITECTURES, EXAMPLES, make, tokenizer
-
-try:
-    from torch.distributed.fsdp import fully_shard
-except ImportError:  # before torch 2.6
-    from torch.distributed._composable.fsdp import fully_shard
 
 
 def answer_alone(rank: int, world: int, budget: int) -> tuple[list[str], int, bool]:
@@ -17,8 +13,8 @@ def answer_alone(rank: int, world: int, budget: int) -> tuple[list[str], int, bo
     model = make(architecture)
     mesh = init_device_mesh("cpu", (world,))
     for layer in model.model.language_model.layers:
-        fully_shard(layer, mesh=mesh)
-    fully_shard(model, mesh=mesh)
+        fsdp.fully_shard(layer, mesh=mesh)
+    fsdp.fully_shard(model, mesh=mesh)
     steps: list[int] = []
     model.register_forward_hook(lambda *_: steps.append(1))
     batch = architecture.training_batch([EXAMPLES[rank + 1]])

@@ -13,6 +13,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from torch import nn
+from transformers import BertConfig
 
 from lightning_vlmeval.errors import ConfigurationError
 from lightning_vlmeval.session.generation import Generator
@@ -197,6 +198,13 @@ def test_a_folder_without_a_processor(tmp_path: Path, name: str) -> None:
     message = f"or a tokenizer wrote, but got {str(folder)!r}: "
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         Generator(folder)
+
+
+def test_a_folder_with_a_model_alone(tmp_path: Path) -> None:
+    BertConfig(vocab_size=9).save_pretrained(tmp_path)
+    message = f"or a tokenizer wrote, but got {str(tmp_path)!r}: "
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        Generator(tmp_path)  # which would read every answer as no text
 
 
 def test_where_the_model_is() -> None:
