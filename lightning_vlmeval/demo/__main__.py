@@ -87,6 +87,7 @@ def fit(
         devices=devices,
         strategy="ddp" if devices > 1 else "auto",
         max_steps=recipe.steps,
+        max_epochs=-(-recipe.steps * recipe.batch_size // len(training)),  # for the bar to show
         val_check_interval=max(1, recipe.steps // recipe.evaluations),
         check_val_every_n_epoch=None,
         gradient_clip_val=1.0,
